@@ -1,0 +1,50 @@
+# Each target is one thing a person does; `make` alone lists them.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help install run test lint chaos fuzz bench clean
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(VENV)/.base  ## make the environment in .venv/
+
+run: $(VENV)/.base  ## install what is missing and start the server
+	$(BIN)/python run_api.py
+
+test: $(VENV)/.dev  ## run the tests
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.dev  ## check the style
+	$(BIN)/ruff check .
+
+chaos: $(VENV)/.dev  ## kill the server at random and at every commit; CYCLES=200
+	$(BIN)/python -m tests.chaos --cycles $(or $(CYCLES),200)
+
+fuzz: $(VENV)/.dev  ## hostile requests and images; CASES=2000 FILES=20000
+	$(BIN)/python -m tests.fuzz.contract --cases $(or $(CASES),2000)
+	$(BIN)/python -m tests.fuzz.images --files $(or $(FILES),20000)
+
+bench: $(VENV)/.dev  ## measure, and print the table of BENCHMARKS.md
+	$(BIN)/python scripts/bench.py $(ARGS)
+
+clean:  ## remove the environment and caches; the workspace stays
+	rm -rf $(VENV) *.egg-info .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "vidgen needs Python 3.11 or newer; name one: make PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || \
+		{ rm -rf $(VENV); echo "this Python cannot make environments; on Debian: apt install python3-venv" >&2; exit 1; }
+
+$(VENV)/.base: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install -q --disable-pip-version-check -e .
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[dev]'
+	@touch $@ $(VENV)/.base

@@ -1,0 +1,34 @@
+import pytest
+
+from vidgen.engine import lifecycle
+from vidgen.store.database import Database
+from vidgen.store.jobs import NewJob
+from vidgen.types import Effective, GenerationMode
+
+
+@pytest.fixture
+def db(tmp_path):
+    """A database whose announcements are kept in ``db.announced``."""
+    announced = []
+    opened = Database(tmp_path / "vidgen.db", announced.append)
+    opened.announced = announced
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def begin(db):
+    """Acknowledge a job and return its id."""
+    numbers = iter(range(10_000))
+
+    def begin(priority: int = 0, *, age_s: float = 600, **values) -> str:
+        job_id = f"job_{next(numbers):016x}"
+        new = NewJob(
+            id=job_id, request={"user_prompt": values.pop("prompt", "a forest")}, model_id="stub:animatic",
+            effective=Effective(64, 64, 5, 8.0, None, None, 1, {}), keyframe_model_id=None, keyframe_parameters={},
+            upload_id=None, generation_mode=GenerationMode.TEXT_TO_VIDEO, seed=1, priority=priority, **values,
+        )
+        db.write(lambda tx: lifecycle.begin(tx, new, age_s))
+        return job_id
+
+    return begin

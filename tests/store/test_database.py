@@ -1,0 +1,83 @@
+"""Opening, migrating and writing."""
+
+import sqlite3
+import threading
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+from vidgen.errors import StartRefused
+from vidgen.store import database, state
+from vidgen.store.database import HEAD, Database
+from vidgen.store.schema import metadata
+
+
+def test_the_migrations_give_the_schema_of_the_code(db):
+    assert db.read(lambda conn: compare_metadata(MigrationContext.configure(conn), metadata)) == []
+
+
+def test_head_is_the_newest_migration():
+    config = Config()
+    config.set_main_option("script_location", str(database.Path(database.__file__).parent / "migrations"))
+    assert ScriptDirectory.from_config(config).get_current_head() == HEAD
+
+
+def test_it_runs_in_wal_mode_and_flushes_every_commit(db):
+    assert db.read(lambda conn: conn.exec_driver_sql("PRAGMA journal_mode").scalar()) == "wal"
+    assert db.write(lambda tx: tx.conn.exec_driver_sql("PRAGMA synchronous").scalar()) == 2
+
+
+def test_readers_cannot_write(db):
+    with pytest.raises(sa.exc.OperationalError, match="readonly"):
+        db.read(lambda conn: conn.exec_driver_sql("DELETE FROM jobs"))
+
+
+def test_a_failing_piece_of_work_leaves_nothing_and_harms_no_other(db):
+    def failing(tx):
+        state.put(tx, "half", 1)
+        raise RuntimeError("no")
+
+    gate = threading.Event()
+    db.post(lambda tx: gate.wait(5))        # so that the next three share one commit
+    db.post(lambda tx: state.put(tx, "before", 1))
+    db.post(failing)
+    gate.set()
+    db.write(lambda tx: state.put(tx, "after", 1))
+    assert db.read(lambda conn: [state.get(conn, key) for key in ("before", "half", "after")]) == [1, None, 1]
+    with pytest.raises(RuntimeError, match="no"):
+        db.write(failing)
+
+
+def test_a_write_is_seen_by_readers_once_it_returns(db):
+    for value in range(20):
+        db.write(lambda tx, value=value: state.put(tx, "n", value))
+        assert db.read(lambda conn: state.get(conn, "n")) == value
+
+
+def test_what_is_posted_before_closing_is_kept(tmp_path):
+    first = Database(tmp_path / "vidgen.db", lambda changes: None)
+    for value in range(200):
+        first.post(lambda tx, value=value: state.put(tx, f"key{value}", value))
+    first.close()
+    second = Database(tmp_path / "vidgen.db", lambda changes: None)
+    assert second.read(lambda conn: conn.exec_driver_sql("SELECT count(*) FROM state").scalar()) == 200
+    second.close()
+
+
+def test_a_file_that_is_no_database_is_refused(tmp_path):
+    (tmp_path / "vidgen.db").write_bytes(b"not a database at all" * 100)
+    with pytest.raises(StartRefused, match="not a vidgen database"):
+        Database(tmp_path / "vidgen.db", lambda changes: None)
+
+
+def test_a_database_of_a_newer_version_is_refused(tmp_path):
+    Database(tmp_path / "vidgen.db", lambda changes: None).close()
+    with sqlite3.connect(tmp_path / "vidgen.db") as raw:
+        raw.execute("UPDATE alembic_version SET version_num = '9999'")
+    raw.close()
+    with pytest.raises(StartRefused, match="newer version"):
+        Database(tmp_path / "vidgen.db", lambda changes: None)

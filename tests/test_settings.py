@@ -1,0 +1,62 @@
+"""The settings, and the page that lists them."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from vidgen.errors import StartRefused
+from vidgen.settings import Settings, load_settings
+
+EXAMPLE = Path(__file__).parent.parent / ".env.example"
+
+
+def example_values() -> dict[str, str]:
+    return dict(re.findall(r"^([A-Z_]+)=(.*)$", EXAMPLE.read_text(), re.MULTILINE))
+
+
+def test_the_example_lists_every_setting_and_no_other():
+    assert set(example_values()) == {name.upper() for name in Settings.model_fields}
+
+
+def test_every_value_of_the_example_is_the_default(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert Settings(_env_file=EXAMPLE) == Settings(_env_file=None)
+
+
+def test_every_setting_of_the_example_has_a_sentence():
+    lines = EXAMPLE.read_text().splitlines()
+    for before, line in zip(lines, lines[1:], strict=False):
+        if re.match(r"[A-Z_]+=", line):
+            assert re.match(r"# \S.*[.:)]$|# .*\S$", before), line
+
+
+@pytest.mark.parametrize(("name", "value"), [
+    ("API_PORT", "seventy"), ("MAX_CONCURRENT_JOBS", "0"), ("LOG_LEVEL", "loud"), ("AGE_S", "-1"),
+    ("ENCODER_PRESET", "ultrafast"),
+])
+def test_a_bad_value_is_refused_by_name(monkeypatch, tmp_path, name, value):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(name, value)
+    with pytest.raises(StartRefused, match=name):
+        load_settings()
+
+
+def test_an_unknown_name_in_the_file_is_refused_by_name(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".env").write_text("API_PROT=8000\n")
+    with pytest.raises(StartRefused, match="API_PROT"):
+        load_settings()
+
+
+def test_lists_are_written_with_commas(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CORS_ORIGINS", "http://a.example, http://b.example")
+    assert load_settings().cors_origins == ("http://a.example", "http://b.example")
+
+
+def test_secrets_are_not_in_the_representation(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-very-secret")
+    monkeypatch.setenv("API_KEYS", "key-very-secret")
+    assert "very-secret" not in repr(load_settings())

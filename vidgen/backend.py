@@ -1,0 +1,104 @@
+"""What a model backend must offer, and what it is handed.
+
+A backend is a runtime (stub, replicate, local diffusers); a model is one card that it serves. Backends see this
+module, ``vidgen.types``, ``vidgen.errors``, ``vidgen.cards`` and ``vidgen.media``, and nothing above.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar, Protocol
+
+from vidgen.cards import Card
+from vidgen.types import Clip, EncoderSettings, Lane, RenderSpec, Still
+
+WHOLE = "whole"
+"""The loading mode of a model that has only one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Availability:
+    """Whether a model can run now; if not, why, and what would help."""
+
+    ok: bool
+    reason: str | None = None
+
+
+AVAILABLE = Availability(True)
+
+
+@dataclass(frozen=True, slots=True)
+class Footprint:
+    """What a render needs beside the disk, in bytes."""
+
+    vram_bytes: int = 0
+    ram_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class BackendConfig:
+    """What a backend needs of the settings; it reads no environment of its own."""
+
+    weights_dir: Path
+    device: str | None = None
+    tokens: Mapping[str, str] = field(default_factory=dict)
+    encoder: EncoderSettings = EncoderSettings()
+
+
+class Control(Protocol):
+    """A render's only line to the engine."""
+
+    def step(self, phase: str, i: int, n: int, preview: bytes | None = None) -> None:
+        """Report that *i* of *n* units of *phase* are done. Never waits for a commit.
+
+        :param phase: ``load``, ``render``, ``decode``, ``encode``, …: a word that people read.
+        :param preview: a small image (JPEG or WebP bytes) of what is being made.
+        :raises Cancelled: the client asked for the job to end.
+        :raises Interrupted: the server is going down.
+        :raises Overdue: the phase outlived its deadline.
+        """
+
+    def check(self) -> None:
+        """Raise as :meth:`step` would, and report nothing; for loops that wait."""
+
+    def note(self, code: str, message: str) -> None:
+        """Tell the job's listeners something worth knowing that ends nothing."""
+
+
+class Backend(ABC):
+    """A runtime that renders the models whose cards name it as their ``provider``."""
+
+    provider: ClassVar[str]                  # the part of a model id before ":"
+    lane: ClassVar[Lane]                     # GPU, REMOTE or CPU
+
+    def __init__(self, config: BackendConfig):
+        self.config = config
+
+    @abstractmethod
+    def availability(self, model: Card) -> Availability:
+        """Whether *model* can run now. Cheap and pure: imports nothing heavy, asks no network."""
+
+    def footprint(self, model: Card, shot: RenderSpec, mode: str = WHOLE) -> Footprint:
+        """What rendering *shot* would need. Pure."""
+        return Footprint(ram_bytes=int(model.memory.ram_gb * 2**30))
+
+    def load(self, model: Card, mode: str = WHOLE) -> None:
+        """Make *model* ready to render; nothing to do where there are no weights."""
+
+    def unload(self, model: Card) -> None:
+        """Give back what :meth:`load` took."""
+
+    @abstractmethod
+    def render(self, model: Card, shot: RenderSpec, control: Control) -> Clip | Still:
+        """Render *shot* into ``shot.output`` and say what was written.
+
+        A video model returns a :class:`Clip`, a text-to-image model a :class:`Still`.
+
+        :raises Stopped: as ``control.step`` raised it; nothing needs to be cleaned up but open resources.
+        :raises StepFailed: with ``retryable`` false where another attempt cannot help.
+        """
+
+    def versions(self) -> Mapping[str, str]:
+        """The library versions that determine the frames, for the recipe."""
+        return {}

@@ -1,0 +1,112 @@
+"""A running step's line to the engine: progress out, cancel and deadlines in. Nothing here waits for a commit."""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from vidgen.engine import lifecycle
+from vidgen.engine.lifecycle import Report
+from vidgen.errors import Cancelled, Interrupted, Overdue
+from vidgen.store import steps
+from vidgen.store.database import Database
+from vidgen.store.writer import Tx
+from vidgen.types import Step, StepKind
+
+PHASE_SPANS = {"load": (0.0, 0.05), "render": (0.05, 0.95), "decode": (0.95, 0.98), "encode": (0.98, 1.0)}
+"""The part of a step's progress that each phase covers; other phases cover all of it."""
+
+PREVIEW_INTERVAL_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Title:
+    """What a step is called: ``Generating shot 2 of 3``."""
+
+    step: Step
+    num_shots: int = 0
+
+    def __str__(self) -> str:
+        number = (self.step.shot_index or 0) + 1
+        return {
+            StepKind.PLAN: "Planning",
+            StepKind.KEYFRAME: f"Drawing the keyframe of shot {number} of {self.num_shots}",
+            StepKind.RENDER: f"Generating shot {number} of {self.num_shots}",
+            StepKind.ASSEMBLE: "Assembling the video",
+        }[self.step.kind]
+
+
+class StepControl:
+    """The ``Control`` of one attempt. Made by the lane, called by the rendering thread, signalled by any thread.
+
+    :param deadline_s: how long one phase may last without ending.
+    :param show: is given a preview image at most once a second; must not wait.
+    """
+
+    def __init__(
+        self, step: Step, database: Database, deadline_s: float, show: Callable[[Step, bytes], None] | None = None
+    ):
+        self.step_row = step
+        self.title = Title(step)
+        self._database = database
+        self._deadline_s = deadline_s
+        self._show = show
+        self._cancelled = threading.Event()
+        self._interrupted = threading.Event()
+        self._phase = ""
+        self._phase_since = time.monotonic()
+        self._fraction = 0.0
+        self._preview_at = 0.0
+
+    def cancel(self) -> None:
+        """Ask the step to end; heard at its next :meth:`check` or :meth:`step`."""
+        self._cancelled.set()
+
+    def interrupt(self) -> None:
+        """Ask the step to go back to the queue; the server is going down."""
+        self._interrupted.set()
+
+    def check(self) -> None:
+        if self._cancelled.is_set():
+            raise Cancelled(lifecycle.CANCELLED_MESSAGE)
+        if self._interrupted.is_set():
+            raise Interrupted("the server is going down")
+        if time.monotonic() - self._phase_since > self._deadline_s:
+            raise Overdue(f"{self._phase or 'the step'} did not end within {self._deadline_s:g} s")
+
+    def step(self, phase: str, i: int, n: int, preview: bytes | None = None) -> None:
+        self.check()
+        if phase != self._phase:
+            self._phase, self._phase_since = phase, time.monotonic()
+        self._fraction = max(self._fraction, _fraction(phase, i, n))
+        title = str(self.title)
+        extra = {"phase": phase, "phase_step": i, "phase_steps": n, "attempt": self.step_row.attempts}
+        said = Report(title, f"{title}: {phase} {i} of {n}", self._fraction, extra)
+        self._post(lambda tx: lifecycle.report(tx, self.step_row, said))
+        if preview is not None:
+            self._offer(preview)
+
+    def begin(self, message: str) -> None:
+        """Say that the step has started, before its first unit of work."""
+        said = Report(str(self.title), message, 0.0, {"attempt": self.step_row.attempts})
+        self._post(lambda tx: lifecycle.report(tx, self.step_row, said))
+
+    def note(self, code: str, message: str) -> None:
+        self._post(lambda tx: lifecycle.note(tx, self.step_row.job_id, code, message))
+
+    def _post(self, work: Callable[[Tx], None]) -> None:
+        def owned_work(tx: Tx) -> None:
+            if steps.owned(tx, self.step_row):
+                work(tx)
+
+        self._database.post(owned_work)
+
+    def _offer(self, preview: bytes) -> None:
+        if self._show is not None and time.monotonic() - self._preview_at >= PREVIEW_INTERVAL_S:
+            self._preview_at = time.monotonic()
+            self._show(self.step_row, preview)
+
+
+def _fraction(phase: str, i: int, n: int) -> float:
+    start, end = PHASE_SPANS.get(phase, (0.0, 1.0))
+    return start + (end - start) * min(i / n, 1.0) if n else start

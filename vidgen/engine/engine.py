@@ -1,0 +1,373 @@
+"""The engine: takes jobs in, and sees to it that each ends. All methods may be called from any thread; they wait for
+commits, so the event loop calls them through a worker thread.
+"""
+
+import logging
+import secrets
+import threading
+import time
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from vidgen.engine import lifecycle, recipe
+from vidgen.engine.control import StepControl
+from vidgen.engine.events import Hub
+from vidgen.engine.intake import Accepted, Intake, digest
+from vidgen.engine.lanes import Lanes
+from vidgen.engine.planner import Planner
+from vidgen.engine.previews import Previews
+from vidgen.engine.steps import FINAL, Steps, lay_out, new_storyboard_id
+from vidgen.errors import Conflict, NotFound, QueueFull, VidgenError
+from vidgen.media import images
+from vidgen.media.files import Workspace
+from vidgen.registry import Registry
+from vidgen.request import MAX_SEED, JobRequest, PlanRequest
+from vidgen.settings import Settings
+from vidgen.store import jobs, state, steps, uploads
+from vidgen.store.database import Database
+from vidgen.store.writer import Changes, Tx
+from vidgen.types import Job, JobStatus, Lane, Step, Storyboard, Upload
+
+log = logging.getLogger(__name__)
+
+QUEUE_VIEW_JOBS = 1_000
+"""The most queued jobs that the queue view lists."""
+
+RETRY_AFTER_S = 30
+"""What a client is told to wait when the queue is full."""
+
+STOP_WAIT_S = 5.0
+"""How long steps have to give way once they were told to."""
+
+
+@dataclass(frozen=True, slots=True)
+class QueueView:
+    """What runs and what waits, in the order in which it will be taken."""
+
+    paused: bool
+    jobs: list[Job]
+    queued: int
+    processing: int
+
+
+class Engine:
+    """Owns the database, the lanes and the workspace.
+
+    :raises StartRefused: from :meth:`start`, where another server holds the workspace or its database is not ours.
+    """
+
+    def __init__(self, settings: Settings, registry: Registry, workspace: Workspace):
+        self.settings = settings
+        self.registry = registry
+        self.workspace = workspace
+        self.hub = Hub()
+        self._hurry = threading.Event()
+        self._paused = False
+        self._ready = False
+
+    # life
+
+    def start(self) -> None:
+        """Open the database, put right what a death left behind, and begin to work."""
+        self._database = Database(self.workspace.database, self._announce)
+        self.hub.attach(self._database)
+        self._previews = Previews(self._database, self.workspace)
+        planner = Planner(self.settings)
+        self._planner = planner
+        self._steps = Steps(self._database, self.registry, self.workspace, planner, self.settings)
+        self._intake = Intake(self._database, self.registry, self.workspace, self.settings)
+        self._lanes = Lanes(
+            self._database, self._widths(), self._steps.run, self._control, self.settings.max_concurrent_jobs
+        )
+        self._recover()
+        self._lanes.start()
+        self._ready = True
+
+    def close(self, grace_s: float) -> None:
+        """Stop taking work; let what runs end within *grace_s* seconds, then send it back to the queue."""
+        self._ready = False
+        self._lanes.stop_claiming()
+        self._let_end(grace_s)
+        self._lanes.running.interrupt()
+        self._lanes.running.wait_until_idle(STOP_WAIT_S)
+        self._lanes.join(STOP_WAIT_S)
+        self._previews.close()
+        self._database.close()
+
+    def hurry(self) -> None:
+        """End the grace of :meth:`close` now. Safe to call from a signal handler."""
+        self._hurry.set()
+
+    def ready(self) -> bool:
+        """Whether jobs can be taken now."""
+        return self._ready
+
+    def health(self) -> list[str]:
+        """Why the server is degraded; empty where it is healthy."""
+        reasons = [] if self._ready else ["the engine is not running"]
+        try:
+            self.registry.default(None)
+        except VidgenError as e:
+            reasons.append(e.detail)
+        try:
+            self.workspace.require_free()
+        except VidgenError as e:
+            reasons.append(e.detail)
+        return reasons
+
+    # jobs
+
+    def submit(self, request: JobRequest, idempotency_key: str | None = None) -> tuple[Job, bool]:
+        """Take a job in; it is durable when this returns.
+
+        :returns: the job, and whether it is new (False: *idempotency_key* was seen before).
+        :raises Conflict: where the key came with another request.
+        :raises InvalidInput, NotFound, ModelUnavailable: as the intake refuses it.
+        :raises QueueFull, DiskLow: where no more are taken.
+        """
+        if idempotency_key and (first := self._database.read(lambda c: self._earlier(c, request, idempotency_key))):
+            return self.job(first), False
+        new = self._intake.accept(request).new_job(idempotency_key)
+        self.workspace.require_free()
+
+        def work(tx: Tx) -> str:
+            if idempotency_key and (first := self._earlier(tx.conn, request, idempotency_key)):
+                return first
+            self._require_room(tx)
+            lifecycle.begin(tx, new, self.settings.age_s)
+            if not self._paused:
+                lifecycle.admit(tx, self.settings.max_concurrent_jobs)
+            return new.id
+
+        job_id = self._database.write(work)
+        return self.job(job_id), job_id == new.id
+
+    def dry_run(self, request: JobRequest) -> dict[str, Any]:
+        """What *request* would take; nothing is queued. Raises as :meth:`submit` would."""
+        accepted = self._intake.accept(request)
+        queued = self._database.read(lambda conn: jobs.count(conn, JobStatus.QUEUED))
+        return {
+            "model_id": accepted.model.id,
+            "keyframe_model_id": accepted.keyframe_model.id if accepted.keyframe_model else None,
+            "generation_mode": accepted.generation_mode,
+            "num_shots": _shots_at_most(accepted),
+            "effective": asdict(accepted.effective),
+            "fits": True,
+            "position": queued + 1,
+            "eta_seconds": None,
+            "estimated_start": None,
+        }
+
+    def plan(self, request: PlanRequest) -> Storyboard:
+        """A storyboard, and nothing rendered. It can be sent back with a job as it is."""
+        card = self._intake.video_model(request.model_id).card
+        planned = self._planner.plan(request)
+        model = self.registry.model(card.id)
+        seed = secrets.randbelow(MAX_SEED + 1)
+        shots = lay_out(planned.plan, model, int(card.frames.default), float(card.fps.default), seed)
+        return Storyboard(new_storyboard_id(), planned.plan.title, tuple(shots))
+
+    def job(self, job_id: str) -> Job:
+        """The job as it stands.
+
+        :raises NotFound: where there is none.
+        """
+        job = self._database.read(lambda conn: jobs.get(conn, job_id))
+        if job is None:
+            raise NotFound(f"there is no job {job_id!r}")
+        return job
+
+    def jobs(
+        self, *, page: int, page_size: int, status: str | None = None, model_id: str | None = None,
+        q: str | None = None, newest_first: bool = True,
+    ) -> tuple[list[Job], int]:
+        """One page of jobs (*page* counts from 1), and how many there are in all."""
+        return self._database.read(lambda conn: jobs.page(
+            conn, offset=(page - 1) * page_size, limit=page_size, status=status, model_id=model_id, q=q,
+            newest_first=newest_first,
+        ))
+
+    def cancel(self, job_id: str) -> Job:
+        """End the job; what runs is told to stop and the job is ``cancelled`` once it has.
+
+        :raises Conflict: where it has completed or failed.
+        """
+        job = self.job(job_id)
+
+        def work(tx: Tx) -> None:
+            lifecycle.request_cancel(tx, jobs.get(tx.conn, job.id) or job)
+            self._admit(tx)
+
+        self._database.write(work)
+        self._lanes.running.cancel(job.id)
+        return self.job(job.id)
+
+    def delete(self, job_id: str) -> None:
+        """Cancel the job where it has not ended, wait until nothing writes any more, remove it and its files.
+
+        :raises Conflict: where a step does not give way in time; nothing is removed then.
+        """
+        if not self.job(job_id).status.ended:
+            self._cancel_if_open(job_id)
+        if not self._wait_until_still(job_id, self.settings.cancel_grace_s + STOP_WAIT_S):
+            raise Conflict(f"job {job_id} is still stopping; try again", code="still_stopping")
+
+        def work(tx: Tx) -> None:
+            jobs.delete(tx, job_id)
+            self._admit(tx)
+
+        self._database.write(work)
+        self.workspace.remove_job(job_id)
+
+    def set_priority(self, job_id: str, priority: int) -> Job:
+        """Move the job in the queue.
+
+        :raises Conflict: where it has ended.
+        """
+        job = self.job(job_id)
+        self._database.write(lambda tx: lifecycle.set_priority(tx, job, priority, self.settings.age_s))
+        return self.job(job_id)
+
+    # queue
+
+    def queue(self) -> QueueView:
+        listed = self._database.read(lambda conn: jobs.in_order(conn, QUEUE_VIEW_JOBS))
+        queued = self._database.read(lambda conn: jobs.count(conn, JobStatus.QUEUED))
+        processing = sum(job.status is JobStatus.PROCESSING for job in listed)
+        return QueueView(self._paused, listed, queued, processing)
+
+    def pause(self) -> None:
+        """Start nothing new until :meth:`resume`, over restarts too; what runs goes on."""
+        self._set_paused(True)
+
+    def resume(self) -> None:
+        self._set_paused(False)
+
+    # files
+
+    def video(self, job_id: str) -> Path:
+        """The finished video.
+
+        :raises Conflict: where the job has not completed.
+        """
+        job = self.job(job_id)
+        if job.status is not JobStatus.COMPLETED:
+            raise Conflict(f"job {job_id} is {job.status}; it has no video to download", code="not_finished")
+        return self.workspace.find(job_id, FINAL)
+
+    def file(self, job_id: str, name: str) -> Path:
+        """A published file of the job, by the name that the job's answers use."""
+        self.job(job_id)
+        return self.workspace.find(job_id, name)
+
+    def recipe(self, job_id: str) -> dict[str, Any]:
+        """What determined the video, and what identifies the run."""
+        job = self.job(job_id)
+        attempts = self._database.read(lambda conn: steps.attempts(conn, job_id))
+        return recipe.sheet(self._steps.determinants(job), job, attempts, job.ended_at)
+
+    def add_upload(self, filename: str, source: BinaryIO, size_bytes: int) -> Upload:
+        """Take a reference image in, as clean RGB under a name of ours.
+
+        :raises InvalidInput: where it is no image, or none that is taken.
+        :raises DiskLow: where there is no room.
+        """
+        self.workspace.require_free()
+        upload_id = f"upload_{secrets.token_hex(8)}"
+        path = self.workspace.uploads / f"{datetime.now(UTC):%Y%m%d_%H%M%S}_{upload_id}.png"
+        taken = images.take_in(source, path)
+        row = {
+            "id": upload_id, "filename": filename, "name": path.name, "size_bytes": size_bytes,
+            "sha256": sha256(path.read_bytes()).hexdigest(), "width": taken.width, "height": taken.height,
+        }
+        self._database.write(lambda tx: uploads.insert(tx, row))
+        return Upload(upload_id, filename, path, size_bytes, taken.width, taken.height, time.time())
+
+    # inside
+
+    def _announce(self, changes: Changes) -> None:
+        """On the writer's thread, after each commit."""
+        self.hub.announce(changes.events)
+        self._lanes.ring(changes.lanes)
+
+    def _widths(self) -> dict[Lane, int]:
+        """How many threads each lane has: the GPU lane one, always."""
+        many = self.settings.max_concurrent_jobs
+        widths = {lane: 1 if lane is Lane.GPU else many for lane in self.registry.lanes()}
+        return widths | {Lane.PLANNER: many, Lane.ASSEMBLER: 1}
+
+    def _control(self, step: Step) -> StepControl:
+        return StepControl(step, self._database, self.settings.phase_deadline_s, self._previews.show)
+
+    def _recover(self) -> None:
+        self._paused = self._database.read(lambda conn: state.get(conn, "paused", False))
+        self._lanes.pause(self._paused)
+
+        def work(tx: Tx) -> int:
+            running = lifecycle.recover(tx)
+            self._admit(tx)
+            return running
+
+        if running := self._database.write(work):
+            log.warning("%d steps were running when the server ended; they are queued again", running)
+        self.workspace.sweep(
+            self._database.read(jobs.ids), self._database.read(uploads.names)
+        )
+
+    def _admit(self, tx: Tx) -> None:
+        if not self._paused:
+            lifecycle.admit(tx, self.settings.max_concurrent_jobs)
+
+    def _let_end(self, grace_s: float) -> None:
+        deadline = time.monotonic() + grace_s
+        while time.monotonic() < deadline and not self._hurry.is_set():
+            if self._lanes.running.wait_until_idle(0.1):
+                return
+
+    def _earlier(self, conn, request: JobRequest, key: str) -> str | None:
+        """The id of the job that was first posted with *key*."""
+        found = jobs.by_idempotency_key(conn, key)
+        if found is None:
+            return None
+        job_id, first_digest = found
+        if first_digest != digest(request):
+            raise Conflict(f"this Idempotency-Key came with another request, for {job_id}", code="idempotency_mismatch")
+        return job_id
+
+    def _require_room(self, tx: Tx) -> None:
+        limit = self.settings.max_queued_jobs
+        if jobs.count(tx.conn, JobStatus.QUEUED) >= limit:
+            raise QueueFull(f"{limit} jobs are waiting; no more are taken until some have ended", RETRY_AFTER_S)
+
+    def _cancel_if_open(self, job_id: str) -> None:
+        try:
+            self.cancel(job_id)
+        except Conflict:
+            log.debug("job %s ended before it could be cancelled", job_id)
+
+    def _wait_until_still(self, job_id: str, timeout_s: float) -> bool:
+        """Wait until no lane works on the job."""
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline:
+            claimed = self._database.read(lambda conn: steps.running(conn, job_id))
+            if self._lanes.running.wait_until_idle(0.1, job_id) and not claimed:
+                return True
+        return False
+
+    def _set_paused(self, paused: bool) -> None:
+        self._paused = paused
+
+        def work(tx: Tx) -> None:
+            state.put(tx, "paused", paused)
+            self._admit(tx)
+
+        self._database.write(work)
+        self._lanes.pause(paused)
+
+
+def _shots_at_most(accepted: Accepted) -> int:
+    request = accepted.request
+    return len(request.storyboard.shots) if request.storyboard else request.max_shots

@@ -1,0 +1,166 @@
+"""Taking a job in: which model serves it, whether that model can do what is asked, and with what it will render.
+
+Everything that can be refused is refused here, before anything is written.
+"""
+
+import hashlib
+import json
+import re
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from vidgen.errors import FieldError, InvalidInput, ModelUnavailable, NotFound
+from vidgen.media.files import Workspace
+from vidgen.registry import Model, Registry
+from vidgen.request import MAX_SEED, JobRequest
+from vidgen.settings import Settings
+from vidgen.store import uploads
+from vidgen.store.database import Database
+from vidgen.store.jobs import NewJob
+from vidgen.types import Effective, GenerationMode
+
+FRAMES_TOLERANCE = 0.51
+"""A shot's length may be off by half a frame; more is a length that the model cannot make."""
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A request that can be served, and how."""
+
+    request: JobRequest
+    model: Model
+    keyframe_model: Model | None
+    keyframe_parameters: Mapping[str, Any]
+    effective: Effective
+    upload: sa.Row | None
+
+    @property
+    def generation_mode(self) -> GenerationMode:
+        return GenerationMode.IMAGE_TO_VIDEO if self.upload else GenerationMode.TEXT_TO_VIDEO
+
+    def new_job(self, idempotency_key: str | None) -> NewJob:
+        return NewJob(
+            id=f"job_{secrets.token_hex(8)}", request=self.request.model_dump(mode="json"), effective=self.effective,
+            model_id=self.model.id, keyframe_model_id=self.keyframe_model.id if self.keyframe_model else None,
+            keyframe_parameters=self.keyframe_parameters, upload_id=self.upload.id if self.upload else None,
+            generation_mode=self.generation_mode, seed=self.effective.seed, priority=self.request.priority,
+            idempotency_key=idempotency_key, idempotency_digest=digest(self.request) if idempotency_key else None,
+        )
+
+
+def digest(request: JobRequest) -> str:
+    """What makes two requests the same, hashed."""
+    return hashlib.sha256(json.dumps(request.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
+
+
+class Intake:
+    def __init__(self, database: Database, registry: Registry, workspace: Workspace, settings: Settings):
+        self._database = database
+        self._registry = registry
+        self._workspace = workspace
+        self._settings = settings
+
+    def accept(self, request: JobRequest) -> Accepted:
+        """How *request* will be served.
+
+        :raises InvalidInput: naming each field that the model cannot do.
+        :raises NotFound: where the model does not exist.
+        :raises ModelUnavailable: where it, or the keyframe model it needs, cannot run now.
+        """
+        model = self.video_model(request.model_id)
+        self._refuse_what_is_not_offered(request)
+        testing = self._settings.allow_test_parameters
+        seed = secrets.randbelow(MAX_SEED + 1) if request.seed is None else request.seed
+        effective = model.card.resolve(request, seed, testing=testing)
+        upload = self._upload(request.reference_image)
+        keyframe_model = self._keyframe_model(request, model)
+        keyframe_parameters = self._keyframe_parameters(request, keyframe_model)
+        self._check_lengths(request, model, effective)
+        return Accepted(request, model, keyframe_model, keyframe_parameters, effective, upload)
+
+    def video_model(self, model_id: str | None) -> Model:
+        """The model that serves the job.
+
+        :raises InvalidInput: where it makes no video.
+        """
+        if model_id is None:
+            return self._registry.default(self._settings.default_model)
+        model = self._registry.model(model_id)
+        if model.card is not None and not model.card.makes_video:
+            raise InvalidInput.of("model_id", f"{model_id} makes images, not video; name it as keyframe_model_id")
+        return self._registry.runnable(model_id)
+
+    def _refuse_what_is_not_offered(self, request: JobRequest) -> None:
+        if request.save_frames:
+            raise InvalidInput.of("save_frames", "this version cannot keep single frames yet")
+
+    def _upload(self, reference: str | None) -> sa.Row | None:
+        """The upload that *reference* names, by file_id or file_path; looked up, never opened."""
+        if reference is None:
+            return None
+        name = re.sub(r"^/workspace/uploads/", "", reference)
+        row = self._database.read(lambda conn: uploads.find(conn, name))
+        if row is None or not (self._workspace.uploads / row.name).exists():
+            raise InvalidInput.of("reference_image", "there is no such upload; POST /api/v1/upload makes one")
+        return row
+
+    def _keyframe_model(self, request: JobRequest, model: Model) -> Model | None:
+        """The model that draws each shot's first image, where one is needed or wished for."""
+        wanted = request.keyframe_model_id
+        if wanted is None and (request.reference_image or model.card.capabilities.text_to_video):
+            return None
+        if wanted is not None and request.reference_image:
+            raise InvalidInput.of("keyframe_model_id", "the reference image is the first image; leave one of the two out")
+        if wanted is not None and not model.card.capabilities.image_to_video:
+            raise InvalidInput.of("keyframe_model_id", f"{model.id} takes no image")
+        chosen = wanted or model.card.keyframe_model
+        if chosen is None:
+            raise InvalidInput.of("reference_image", f"{model.id} needs an image, or a keyframe_model_id that draws one")
+        return self._image_model(chosen, model)
+
+    def _image_model(self, chosen: str, model: Model) -> Model:
+        try:
+            keyframe_model = self._registry.model(chosen)
+        except NotFound as e:
+            raise InvalidInput.of("keyframe_model_id", e.detail) from e
+        if keyframe_model.card is not None and not keyframe_model.card.capabilities.text_to_image:
+            raise InvalidInput.of("keyframe_model_id", f"{chosen} does not draw images from text")
+        if not (availability := keyframe_model.availability()).ok:
+            raise ModelUnavailable(
+                f"{model.id} needs a first image for each shot, and {chosen}, which would draw it, cannot run now: "
+                f"{availability.reason}"
+            )
+        return keyframe_model
+
+    def _keyframe_parameters(self, request: JobRequest, model: Model | None) -> Mapping[str, Any]:
+        given = request.keyframe_parameters
+        if model is None:
+            if given:
+                raise InvalidInput.of("keyframe_parameters", "no keyframe is drawn for this job")
+            return {}
+        testing = self._settings.allow_test_parameters
+        filled, problems = model.card.resolve_parameters(given, "keyframe_parameters", testing=testing)
+        if problems:
+            raise InvalidInput(*problems)
+        return filled
+
+    def _check_lengths(self, request: JobRequest, model: Model, effective: Effective) -> None:
+        """Each shot of the client's own storyboard lasts as long as it says, or is refused."""
+        if request.storyboard is None:
+            return
+        problems = []
+        for index, shot in enumerate(request.storyboard.shots):
+            if shot.duration_seconds is None:
+                continue
+            frames = model.card.frames_for(shot.duration_seconds, effective.fps)
+            if abs(frames - shot.duration_seconds * effective.fps) > FRAMES_TOLERANCE:
+                field = f"storyboard.shots.{index}.duration_seconds"
+                nearest = f"{frames / effective.fps:g} s ({frames} frames at {effective.fps:g} fps)"
+                problems.append(FieldError(field, f"the nearest that {model.id} makes is {nearest}"))
+        if problems:
+            raise InvalidInput(*problems)
+

@@ -1,0 +1,46 @@
+"""Previews: small images of what is being made, written off the rendering thread. Losing one costs nothing."""
+
+import logging
+import os
+from concurrent.futures import ThreadPoolExecutor
+
+from vidgen.media.files import Workspace
+from vidgen.store import jobs, steps
+from vidgen.store.database import Database
+from vidgen.store.writer import Tx
+from vidgen.types import Step, StepKind
+
+log = logging.getLogger(__name__)
+
+
+class Previews:
+    def __init__(self, database: Database, workspace: Workspace):
+        self._database = database
+        self._workspace = workspace
+        self._pool = ThreadPoolExecutor(1, "previews")
+
+    def show(self, step: Step, image: bytes) -> None:
+        """Make *image* (JPEG or WebP) the preview of the step's shot. Does not wait."""
+        self._pool.submit(self._write, step, image)
+
+    def close(self) -> None:
+        self._pool.shutdown()
+
+    def _write(self, step: Step, image: bytes) -> None:
+        if step.kind is not StepKind.RENDER or step.shot_index is None:
+            return
+        suffix = "webp" if image[8:12] == b"WEBP" else "jpg"
+        name = f"{jobs.shot_id(step.shot_index)}_preview.{suffix}"
+        try:
+            temporary = self._workspace.temporary(step.job_id, name, step.attempts)
+            temporary.write_bytes(image)
+            os.replace(temporary, self._workspace.job_dir(step.job_id) / name)
+        except OSError as e:
+            log.debug("a preview was lost: %s", e)
+            return
+        self._database.post(lambda tx: self._note(tx, step, name))
+
+    @staticmethod
+    def _note(tx: Tx, step: Step, name: str) -> None:
+        if steps.owned(tx, step):
+            jobs.update_shot(tx, step.job_id, step.shot_index, preview=name)

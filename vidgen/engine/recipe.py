@@ -1,0 +1,99 @@
+"""The recipe: what determined a video's frames. The same recipe gives the same bytes.
+
+:func:`determinants` goes into the mp4's metadata; :func:`sheet` adds what identifies this one run (ids, times,
+attempts) and goes into the JSON beside it.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+from vidgen import __version__
+from vidgen.backend import WHOLE
+from vidgen.registry import Model
+from vidgen.settings import Settings
+from vidgen.types import Job, RenderSpec, Shot
+
+METADATA_KEY = "comment"
+"""Where the recipe stands in the mp4's metadata."""
+
+
+def determinants(
+    job: Job, model: Model, keyframe_model: Model | None, settings: Settings, image_sha256: str | None
+) -> dict[str, Any]:
+    """All that determined the frames, and nothing that differs between two equal runs."""
+    effective = asdict(job.effective)
+    return {
+        "vidgen": __version__,
+        "prompt": job.request["user_prompt"],
+        "style_preferences": job.request.get("style_preferences", {}),
+        "model": _named(model),
+        "keyframe_model": _named(keyframe_model) if keyframe_model else None,
+        "keyframe_parameters": dict(job.keyframe_parameters) if keyframe_model else None,
+        "generation_mode": job.generation_mode,
+        "mode": WHOLE,
+        "continuity": job.request.get("continuity"),
+        "focus": job.request.get("focus"),
+        "reference_image_sha256": image_sha256,
+        "seed": effective.pop("seed"),
+        "effective": effective,
+        "storyboard": {
+            "title": job.storyboard.title,
+            "shots": [_shot(shot) for shot in job.storyboard.shots],
+        } if job.storyboard else None,
+        "encoder": encoder(settings),
+    }
+
+
+def sheet(recipe: Mapping[str, Any], job: Job, attempts: Mapping[str, int], ended_at: float | None) -> dict[str, Any]:
+    """The recipe, and what identifies this run."""
+    return {
+        "recipe": dict(recipe),
+        "run": {
+            "job_id": job.id,
+            "parent_id": job.parent_id,
+            "created_at": _iso(job.created_at),
+            "started_at": _iso(job.started_at),
+            "ended_at": _iso(ended_at),
+            "attempts": dict(attempts),
+        },
+    }
+
+
+def clip_key(spec: RenderSpec, model: Model, settings: Settings, image_sha256: str | None) -> str:
+    """What determines one clip, hashed: equal keys, equal bytes."""
+    said = asdict(spec) | {"model": _named(model), "image": image_sha256, "encoder": encoder(settings), "mode": WHOLE}
+    for name in ("job_id", "shot_id", "output", "attempt"):
+        del said[name]
+    return hashlib.sha256(canonical(said).encode()).hexdigest()
+
+
+def canonical(value: Any) -> str:
+    """JSON with one spelling for one value."""
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+
+
+def encoder(settings: Settings) -> dict[str, Any]:
+    return {
+        "codec": "libx264", "preset": settings.encoder_preset, "crf": settings.encoder_crf,
+        "threads": settings.encoder_threads,
+    }
+
+
+def _named(model: Model) -> dict[str, Any]:
+    versions = dict(model.backend.versions()) if model.backend else {}
+    return {"id": model.id, "revision": model.card.revision if model.card else None, "versions": versions}
+
+
+def _shot(shot: Shot) -> dict[str, Any]:
+    keys = ("description", "camera_move", "duration_seconds", "num_frames", "seed")
+    return {key: getattr(shot, key) for key in keys}
+
+
+def _iso(seconds: float | None) -> str | None:
+    if seconds is None:
+        return None
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,161 @@
+"""Finds backends and model cards, and pairs them.
+
+Backends come through the entry-point group ``vidgen.backends``, built-in ones too. Cards come from the ``models``
+folder beside the built-in backends and from MODELS_DIR. What is broken is listed with its reason and stops nothing;
+two cards with one id stop the start, with both places named.
+"""
+
+import importlib.util
+import logging
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from pathlib import Path
+
+from vidgen.backend import Availability, Backend, BackendConfig
+from vidgen.cards import BrokenCard, Card, read_card
+from vidgen.errors import ModelUnavailable, NotFound, StartRefused
+from vidgen.settings import Settings
+from vidgen.types import EncoderSettings, Lane
+
+log = logging.getLogger(__name__)
+
+GROUP = "vidgen.backends"
+PREFERRED_LANES = (Lane.GPU, Lane.REMOTE, Lane.CPU)
+"""Which kind of model serves a job that names none: local first, then hosted, then the stub."""
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """One entry of the list of models; without a card or a backend it is listed and cannot run."""
+
+    id: str
+    card: Card | None
+    backend: Backend | None
+    problem: str | None = None
+
+    def availability(self) -> Availability:
+        """Whether it can run now; never raises, whatever the backend does."""
+        if self.problem or self.backend is None or self.card is None:
+            return Availability(False, self.problem)
+        try:
+            return self.backend.availability(self.card)
+        except Exception:
+            log.exception("backend %s cannot say whether %s is available", self.backend.provider, self.id)
+            return Availability(False, "its backend failed; the log says more")
+
+
+class Registry:
+    """The models of this server.
+
+    :raises StartRefused: where two of them have one id.
+    """
+
+    def __init__(self, models: Iterable[Model]):
+        self._models: dict[str, Model] = {}
+        for model in models:
+            if (other := self._models.get(model.id)) is not None:
+                raise StartRefused(f"two models are named {model.id}: {_place(other)} and {_place(model)}")
+            self._models[model.id] = model
+
+    def models(self) -> list[Model]:
+        """All of them, the preferred first."""
+        return sorted(self._models.values(), key=_preference)
+
+    def model(self, model_id: str) -> Model:
+        """The model of this id.
+
+        :raises NotFound: where there is none.
+        """
+        try:
+            return self._models[model_id]
+        except KeyError:
+            raise NotFound(f"there is no model {model_id!r}; GET /api/v1/models lists them") from None
+
+    def runnable(self, model_id: str) -> Model:
+        """The model of this id, if it can run now.
+
+        :raises NotFound: where there is none.
+        :raises ModelUnavailable: with the reason.
+        """
+        model = self.model(model_id)
+        if not (availability := model.availability()).ok:
+            raise ModelUnavailable(f"{model_id} cannot run now: {availability.reason}")
+        return model
+
+    def default(self, wanted: str | None) -> Model:
+        """*wanted* where it is given, else the best video model that can run now.
+
+        :raises ModelUnavailable: where none can.
+        """
+        if wanted:
+            return self.runnable(wanted)
+        for model in self.models():
+            if model.card and model.card.makes_video and model.availability().ok:
+                return model
+        raise ModelUnavailable("no video model can run now; GET /api/v1/models says why")
+
+    def lanes(self) -> set[Lane]:
+        """The lanes that some model renders on."""
+        return {model.backend.lane for model in self._models.values() if model.backend}
+
+
+def discover(settings: Settings) -> Registry:
+    """The registry of what is installed and of what MODELS_DIR holds."""
+    backends = dict(_backends(_config(settings)))
+    return Registry(_models(backends, _card_files(settings)))
+
+
+def _config(settings: Settings) -> BackendConfig:
+    tokens = {"replicate": settings.replicate_api_token}
+    return BackendConfig(
+        weights_dir=settings.weights_dir,
+        tokens={name: token.get_secret_value() for name, token in tokens.items() if token},
+        encoder=EncoderSettings(settings.encoder_preset, settings.encoder_crf, settings.encoder_threads),
+    )
+
+
+def _backends(config: BackendConfig) -> Iterator[tuple[str, Backend | str]]:
+    """Each provider's backend, or the reason why it cannot be used."""
+    for entry in entry_points(group=GROUP):
+        try:
+            backend = entry.load()(config)
+            yield backend.provider, backend
+        except Exception as e:
+            log.exception("backend %s cannot be used", entry.name)
+            yield entry.name, f"its backend cannot be used: {type(e).__name__}"
+
+
+def _card_files(settings: Settings) -> Iterator[Path]:
+    spec = importlib.util.find_spec("backends")
+    folders = [Path(place) / "models" for place in (spec.submodule_search_locations or ())] if spec else []
+    if settings.models_dir is not None:
+        if not settings.models_dir.is_dir():
+            raise StartRefused("bad settings:\n  MODELS_DIR: is not a folder")
+        folders.append(settings.models_dir)
+    for folder in folders:
+        yield from sorted(folder.glob("*.toml"))
+
+
+def _models(backends: dict[str, Backend | str], files: Iterable[Path]) -> Iterator[Model]:
+    for file in files:
+        try:
+            card = read_card(file)
+        except BrokenCard as e:
+            log.warning("a model card is broken: %s", e)
+            yield Model(f"broken:{file.stem}", None, None, f"its card is broken: {e}")
+            continue
+        backend = backends.get(card.provider)
+        if isinstance(backend, Backend):
+            yield Model(card.id, card, backend)
+        else:
+            yield Model(card.id, card, None, backend or f"no backend for {card.provider!r} models is installed")
+
+
+def _preference(model: Model) -> tuple[int, int, str]:
+    lane = PREFERRED_LANES.index(model.backend.lane) if model.backend else len(PREFERRED_LANES)
+    return lane, -(model.card.preference if model.card else 0), model.id
+
+
+def _place(model: Model) -> str:
+    return str(model.card.source) if model.card else model.id

@@ -1,0 +1,96 @@
+"""Environment and ``.env`` into one frozen :class:`Settings`. An unknown or bad value is an error that names it.
+
+Every field here stands in ``.env.example`` with its default and a sentence; a test holds the two together.
+"""
+
+from functools import cached_property
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from vidgen.errors import StartRefused
+
+Words = Annotated[tuple[str, ...], NoDecode]
+"""A list, written with commas."""
+
+
+class Settings(BaseSettings):
+    """All that can be configured. Names are those of the environment, in lower case."""
+
+    model_config = SettingsConfigDict(env_file=".env", env_file_encoding="utf-8", extra="forbid", frozen=True)
+
+    # the web
+    api_host: str = "127.0.0.1"
+    api_port: int = Field(8000, ge=0, le=65535)
+    enable_cors: bool = True
+    cors_origins: Words = ("*",)
+    allowed_hosts: Words = ()
+    api_keys: Words = Field((), repr=False)
+    websocket_idle_s: float = Field(300, gt=0)
+
+    # jobs
+    default_model: str | None = None
+    max_concurrent_jobs: int = Field(3, ge=1, le=64)
+    max_queued_jobs: int = Field(1_000, ge=1)
+    age_s: float = Field(600, gt=0)
+    cancel_grace_s: float = Field(10, gt=0)
+    drain_s: float = Field(30, ge=0)
+    phase_deadline_s: float = Field(120, gt=0)
+
+    # files
+    workspace_dir: Path = Path("workspace")
+    weights_dir: Path = Path("weights")
+    models_dir: Path | None = None
+    min_free_mb: int = Field(500, ge=0)
+
+    # video
+    encoder_preset: Literal["veryfast", "faster", "fast", "medium", "slow"] = "veryfast"
+    encoder_crf: int = Field(20, ge=0, le=51)
+    encoder_threads: int = Field(2, ge=1, le=16)
+    ffmpeg_timeout_s: float = Field(120, gt=0)
+
+    # services
+    anthropic_api_key: SecretStr | None = None
+    anthropic_model: str = "claude-sonnet-4-5"
+    anthropic_timeout_s: float = Field(30, gt=0)
+    replicate_api_token: SecretStr | None = None
+    openai_api_key: SecretStr | None = None
+
+    # operation
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["text", "json"] = "text"
+    allow_test_parameters: bool = False
+
+    @field_validator("cors_origins", "allowed_hosts", "api_keys", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(word.strip() for word in value.split(",") if word.strip()) if isinstance(value, str) else value
+
+    @field_validator("default_model", "models_dir", "anthropic_api_key", "replicate_api_token", "openai_api_key",
+                     mode="before")
+    @classmethod
+    def _empty_is_none(cls, value: object) -> object:
+        return None if value == "" else value
+
+    @cached_property
+    def loopback_only(self) -> bool:
+        """Whether only this machine can reach the server."""
+        try:
+            return ip_address(self.api_host).is_loopback
+        except ValueError:
+            return self.api_host == "localhost"
+
+
+def load_settings(**overrides: object) -> Settings:
+    """Settings from the environment, ``.env`` and *overrides*.
+
+    :raises StartRefused: naming each bad setting.
+    """
+    try:
+        return Settings(**overrides)
+    except ValidationError as e:
+        lines = [f"{'.'.join(map(str, p['loc'])).upper()}: {p['msg']}" for p in e.errors()]
+        raise StartRefused("bad settings:\n  " + "\n  ".join(lines)) from None

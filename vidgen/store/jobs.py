@@ -1,0 +1,221 @@
+"""Jobs and their shots: rows in, :class:`~vidgen.types.Job` out, and the moves of a job's status."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import sqlalchemy as sa
+
+from vidgen.store.schema import jobs, shots
+from vidgen.store.writer import Tx
+from vidgen.types import (
+    JOB_MOVES,
+    CameraMove,
+    Effective,
+    GenerationMode,
+    Job,
+    JobStatus,
+    Shot,
+    ShotStatus,
+    Storyboard,
+    check_move,
+)
+
+OPEN = (JobStatus.QUEUED, JobStatus.PROCESSING)
+FILE_COLUMNS = frozenset({"keyframe", "video", "poster", "preview"})
+
+
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    """What is written when a job is acknowledged."""
+
+    id: str
+    request: Mapping[str, Any]
+    effective: Effective
+    model_id: str
+    keyframe_model_id: str | None
+    keyframe_parameters: Mapping[str, Any]
+    upload_id: str | None
+    generation_mode: GenerationMode
+    seed: int
+    priority: int
+    idempotency_key: str | None = None
+    idempotency_digest: str | None = None
+    parent_id: str | None = None
+
+
+def rank_of(created_at: float, priority: int, age_s: float) -> float:
+    """The order of claiming, lowest first.
+
+    A job's effective priority is ``priority + age / age_s``. All ages grow alike, so comparing two effective
+    priorities is comparing two numbers that never change: ``created_at - priority * age_s``.
+    """
+    return created_at - priority * age_s
+
+
+def insert(tx: Tx, new: NewJob, rank: float, current_step: str) -> None:
+    row = asdict(new) | {
+        "status": JobStatus.QUEUED, "prompt": new.request["user_prompt"], "rank": rank,
+        "created_at": tx.now, "updated_at": tx.now, "current_step": current_step,
+    }
+    tx.conn.execute(jobs.insert().values(row))
+
+
+def get(conn: sa.Connection, job_id: str) -> Job | None:
+    """The job with its shots, or None."""
+    row = conn.execute(jobs.select().where(jobs.c.id == job_id)).first()
+    return _with_details(conn, [row])[0] if row else None
+
+
+def page(
+    conn: sa.Connection, *, offset: int, limit: int, status: str | None = None, model_id: str | None = None,
+    q: str | None = None, newest_first: bool = True,
+) -> tuple[list[Job], int]:
+    """One page of jobs, and how many there are in all."""
+    where = []
+    if status is not None:
+        where.append(jobs.c.status == status)
+    if model_id is not None:
+        where.append(jobs.c.model_id == model_id)
+    if q:
+        where.append(jobs.c.prompt.icontains(q, autoescape=True))
+    order = jobs.c.seq.desc() if newest_first else jobs.c.seq
+    rows = conn.execute(jobs.select().where(*where).order_by(order).limit(limit).offset(offset)).all()
+    total = conn.scalar(sa.select(sa.func.count()).select_from(jobs).where(*where)) or 0
+    return _with_details(conn, rows), total
+
+
+def in_order(conn: sa.Connection, limit: int) -> list[Job]:
+    """Jobs that run, then jobs that wait, in the order in which they will be taken."""
+    running = conn.execute(jobs.select().where(jobs.c.status == JobStatus.PROCESSING).order_by(jobs.c.rank)).all()
+    waiting = conn.execute(
+        jobs.select().where(jobs.c.status == JobStatus.QUEUED).order_by(jobs.c.rank, jobs.c.seq).limit(limit)
+    ).all()
+    return _with_details(conn, [*running, *waiting])
+
+
+def count(conn: sa.Connection, status: JobStatus) -> int:
+    return conn.scalar(sa.select(sa.func.count()).select_from(jobs).where(jobs.c.status == status)) or 0
+
+
+def by_idempotency_key(conn: sa.Connection, key: str) -> tuple[str, str] | None:
+    """The id and the digest of the job that was posted with *key*."""
+    row = conn.execute(
+        sa.select(jobs.c.id, jobs.c.idempotency_digest).where(jobs.c.idempotency_key == key)
+    ).first()
+    return (row.id, row.idempotency_digest) if row else None
+
+
+def ids(conn: sa.Connection) -> set[str]:
+    return set(conn.scalars(sa.select(jobs.c.id)))
+
+
+def cancelling(conn: sa.Connection) -> list[str]:
+    """Jobs that were asked to end and have not."""
+    return list(conn.scalars(sa.select(jobs.c.id).where(jobs.c.status.in_(OPEN), jobs.c.cancel_requested)))
+
+
+def next_queued(conn: sa.Connection) -> str | None:
+    """The id of the queued job whose turn it is."""
+    return conn.scalar(
+        sa.select(jobs.c.id).where(jobs.c.status == JobStatus.QUEUED).order_by(jobs.c.rank, jobs.c.seq).limit(1)
+    )
+
+
+def move(tx: Tx, job_id: str, status: JobStatus, **values: Any) -> None:
+    """Change the job's status.
+
+    :raises IllegalMove: where a job of its present status cannot become *status*.
+    """
+    before = JobStatus(tx.conn.scalar(sa.select(jobs.c.status).where(jobs.c.id == job_id)))
+    check_move(JOB_MOVES, before, status)
+    if status is JobStatus.PROCESSING:
+        values["started_at"] = tx.now
+    if status.ended:
+        values["ended_at"] = tx.now
+    update(tx, job_id, status=status, **values)
+
+
+def update(tx: Tx, job_id: str, **values: Any) -> None:
+    tx.conn.execute(jobs.update().where(jobs.c.id == job_id).values(updated_at=tx.now, **values))
+
+
+def delete(tx: Tx, job_id: str) -> None:
+    """Remove the job with its shots, steps and events."""
+    tx.conn.execute(jobs.delete().where(jobs.c.id == job_id))
+
+
+def insert_shots(tx: Tx, job_id: str, new: Iterable[Shot]) -> None:
+    rows = [asdict(shot) | {"job_id": job_id} for shot in new]
+    for row in rows:
+        del row["id"]
+    tx.conn.execute(shots.insert(), rows)
+
+
+def update_shot(tx: Tx, job_id: str, index: int, **values: Any) -> None:
+    tx.conn.execute(shots.update().where(shots.c.job_id == job_id, shots.c.index == index).values(**values))
+
+
+def end_open_shots(tx: Tx, job_id: str, status: ShotStatus) -> None:
+    """Shots that have not ended end as *status*."""
+    unfinished = shots.c.status.in_((ShotStatus.PENDING, ShotStatus.RENDERING))
+    tx.conn.execute(shots.update().where(shots.c.job_id == job_id, unfinished).values(status=status))
+
+
+def shot_key(conn: sa.Connection, job_id: str, index: int) -> str | None:
+    return conn.scalar(sa.select(shots.c.key).where(shots.c.job_id == job_id, shots.c.index == index))
+
+
+def shot_id(index: int) -> str:
+    """``shot_001`` for index 0."""
+    return f"shot_{index + 1:03d}"
+
+
+def _with_details(conn: sa.Connection, rows: list[sa.Row]) -> list[Job]:
+    planned = [row.id for row in rows if row.storyboard_id]
+    by_job: dict[str, list[Shot]] = {job_id: [] for job_id in planned}
+    if planned:
+        query = shots.select().where(shots.c.job_id.in_(planned)).order_by(shots.c.job_id, shots.c.index)
+        for row in conn.execute(query):
+            by_job[row.job_id].append(_shot(row))
+    positions = _positions(conn, [row for row in rows if row.status == JobStatus.QUEUED])
+    return [replace(_job(row, by_job.get(row.id, [])), position=positions.get(row.id)) for row in rows]
+
+
+def _positions(conn: sa.Connection, queued: list[sa.Row]) -> dict[str, int]:
+    """Where each of these jobs stands in the queue, from 1."""
+    if not queued:
+        return {}
+    if len(queued) == 1:
+        ahead = sa.tuple_(jobs.c.rank, jobs.c.seq) <= sa.tuple_(queued[0].rank, queued[0].seq)
+        query = sa.select(sa.func.count()).select_from(jobs).where(jobs.c.status == JobStatus.QUEUED, ahead)
+        return {queued[0].id: conn.scalar(query)}
+    order = sa.func.row_number().over(order_by=(jobs.c.rank, jobs.c.seq))
+    numbered = sa.select(jobs.c.seq, order.label("position")).where(jobs.c.status == JobStatus.QUEUED).subquery()
+    wanted = sa.select(numbered).where(numbered.c.seq.in_([row.seq for row in queued]))
+    found = {row.seq: row.position for row in conn.execute(wanted)}
+    return {row.id: found[row.seq] for row in queued if row.seq in found}
+
+
+def _job(row: sa.Row, job_shots: list[Shot]) -> Job:
+    storyboard = None
+    if row.storyboard_id:
+        storyboard = Storyboard(row.storyboard_id, row.storyboard_title, tuple(job_shots))
+    return Job(
+        seq=row.seq, id=row.id, status=JobStatus(row.status), request=row.request,
+        effective=Effective(**row.effective), model_id=row.model_id, keyframe_model_id=row.keyframe_model_id,
+        keyframe_parameters=row.keyframe_parameters or {}, upload_id=row.upload_id,
+        generation_mode=GenerationMode(row.generation_mode), priority=row.priority, seed=row.seed,
+        created_at=row.created_at, updated_at=row.updated_at, current_step=row.current_step, progress=row.progress,
+        cancel_requested=row.cancel_requested, parent_id=row.parent_id, started_at=row.started_at,
+        ended_at=row.ended_at, storyboard=storyboard, error_code=row.error_code, error_message=row.error_message,
+    )
+
+
+def _shot(row: sa.Row) -> Shot:
+    return Shot(
+        id=shot_id(row.index), index=row.index, description=row.description,
+        camera_move=CameraMove(row.camera_move), duration_seconds=row.duration_seconds, seed=row.seed,
+        status=ShotStatus(row.status), num_frames=row.num_frames, keyframe=row.keyframe, video=row.video,
+        poster=row.poster, preview=row.preview, error_message=row.error_message,
+    )
