@@ -58,7 +58,7 @@ class Range(_Part):
         if not self.step:
             return bounded
         last = math.floor((self.max - self.min) / self.step)
-        return self.min + self.step * min(round((bounded - self.min) / self.step), last)
+        return self.min + self.step * min(math.floor((bounded - self.min) / self.step + 0.5), last)
 
     def complaint(self, value: float, of: str) -> str:
         rule = f" in steps of {self.step:g}" if self.step > 1 else ""

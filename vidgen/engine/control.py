@@ -86,9 +86,9 @@ class StepControl:
         if preview is not None:
             self._offer(preview)
 
-    def begin(self, message: str) -> None:
+    def begin(self) -> None:
         """Say that the step has started, before its first unit of work."""
-        said = Report(str(self.title), message, 0.0, {"attempt": self.step_row.attempts})
+        said = Report(str(self.title), str(self.title), 0.0, {"attempt": self.step_row.attempts})
         self._post(lambda tx: lifecycle.report(tx, self.step_row, said))
 
     def note(self, code: str, message: str) -> None:

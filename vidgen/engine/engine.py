@@ -6,8 +6,7 @@ import logging
 import secrets
 import threading
 import time
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -15,12 +14,13 @@ from typing import Any, BinaryIO
 from vidgen.engine import lifecycle, recipe
 from vidgen.engine.control import StepControl
 from vidgen.engine.events import Hub
-from vidgen.engine.intake import Accepted, Intake, digest
+from vidgen.engine.intake import Intake
 from vidgen.engine.lanes import Lanes
 from vidgen.engine.planner import Planner
 from vidgen.engine.previews import Previews
-from vidgen.engine.steps import FINAL, Steps, lay_out, new_storyboard_id
-from vidgen.errors import Conflict, NotFound, QueueFull, VidgenError
+from vidgen.engine.specs import lay_out, new_storyboard_id
+from vidgen.engine.steps import FINAL, Steps
+from vidgen.errors import Conflict, NotFound, VidgenError
 from vidgen.media import images
 from vidgen.media.files import Workspace
 from vidgen.registry import Registry
@@ -35,9 +35,6 @@ log = logging.getLogger(__name__)
 
 QUEUE_VIEW_JOBS = 1_000
 """The most queued jobs that the queue view lists."""
-
-RETRY_AFTER_S = 30
-"""What a client is told to wait when the queue is full."""
 
 STOP_WAIT_S = 5.0
 """How long steps have to give way once they were told to."""
@@ -75,10 +72,9 @@ class Engine:
         self._database = Database(self.workspace.database, self._announce)
         self.hub.attach(self._database)
         self._previews = Previews(self._database, self.workspace)
-        planner = Planner(self.settings)
-        self._planner = planner
-        self._steps = Steps(self._database, self.registry, self.workspace, planner, self.settings)
-        self._intake = Intake(self._database, self.registry, self.workspace, self.settings)
+        self._planner = Planner(self.settings)
+        self._steps = Steps(self._database, self.registry, self.workspace, self._planner, self.settings)
+        self._intake = Intake(self._database, self.registry, self.workspace, self.settings, self._admit)
         self._lanes = Lanes(
             self._database, self._widths(), self._steps.run, self._control, self.settings.max_concurrent_jobs
         )
@@ -128,46 +124,19 @@ class Engine:
         :raises InvalidInput, NotFound, ModelUnavailable: as the intake refuses it.
         :raises QueueFull, DiskLow: where no more are taken.
         """
-        if idempotency_key and (first := self._database.read(lambda c: self._earlier(c, request, idempotency_key))):
-            return self.job(first), False
-        new = self._intake.accept(request).new_job(idempotency_key)
-        self.workspace.require_free()
-
-        def work(tx: Tx) -> str:
-            if idempotency_key and (first := self._earlier(tx.conn, request, idempotency_key)):
-                return first
-            self._require_room(tx)
-            lifecycle.begin(tx, new, self.settings.age_s)
-            if not self._paused:
-                lifecycle.admit(tx, self.settings.max_concurrent_jobs)
-            return new.id
-
-        job_id = self._database.write(work)
-        return self.job(job_id), job_id == new.id
+        job_id, new = self._intake.take(request, idempotency_key)
+        return self.job(job_id), new
 
     def dry_run(self, request: JobRequest) -> dict[str, Any]:
         """What *request* would take; nothing is queued. Raises as :meth:`submit` would."""
-        accepted = self._intake.accept(request)
-        queued = self._database.read(lambda conn: jobs.count(conn, JobStatus.QUEUED))
-        return {
-            "model_id": accepted.model.id,
-            "keyframe_model_id": accepted.keyframe_model.id if accepted.keyframe_model else None,
-            "generation_mode": accepted.generation_mode,
-            "num_shots": _shots_at_most(accepted),
-            "effective": asdict(accepted.effective),
-            "fits": True,
-            "position": queued + 1,
-            "eta_seconds": None,
-            "estimated_start": None,
-        }
+        return self._intake.dry_run(request)
 
     def plan(self, request: PlanRequest) -> Storyboard:
         """A storyboard, and nothing rendered. It can be sent back with a job as it is."""
         card = self._intake.video_model(request.model_id).card
         planned = self._planner.plan(request)
-        model = self.registry.model(card.id)
         seed = secrets.randbelow(MAX_SEED + 1)
-        shots = lay_out(planned.plan, model, int(card.frames.default), float(card.fps.default), seed)
+        shots = lay_out(planned.plan, card, int(card.frames.default), float(card.fps.default), seed)
         return Storyboard(new_storyboard_id(), planned.plan.title, tuple(shots))
 
     def job(self, job_id: str) -> Job:
@@ -276,15 +245,15 @@ class Engine:
         :raises DiskLow: where there is no room.
         """
         self.workspace.require_free()
-        upload_id = f"upload_{secrets.token_hex(8)}"
-        path = self.workspace.uploads / f"{datetime.now(UTC):%Y%m%d_%H%M%S}_{upload_id}.png"
+        upload_id, now = f"upload_{secrets.token_hex(8)}", time.time()
+        path = self.workspace.upload_path(upload_id, now)
         taken = images.take_in(source, path)
         row = {
             "id": upload_id, "filename": filename, "name": path.name, "size_bytes": size_bytes,
             "sha256": sha256(path.read_bytes()).hexdigest(), "width": taken.width, "height": taken.height,
         }
         self._database.write(lambda tx: uploads.insert(tx, row))
-        return Upload(upload_id, filename, path, size_bytes, taken.width, taken.height, time.time())
+        return Upload(upload_id, filename, path, size_bytes, taken.width, taken.height, now)
 
     # inside
 
@@ -313,9 +282,8 @@ class Engine:
 
         if running := self._database.write(work):
             log.warning("%d steps were running when the server ended; they are queued again", running)
-        self.workspace.sweep(
-            self._database.read(jobs.ids), self._database.read(uploads.names)
-        )
+        self.workspace.sweep()
+        self.workspace.remove_orphans(self._database.read(jobs.ids), self._database.read(uploads.names))
 
     def _admit(self, tx: Tx) -> None:
         if not self._paused:
@@ -326,21 +294,6 @@ class Engine:
         while time.monotonic() < deadline and not self._hurry.is_set():
             if self._lanes.running.wait_until_idle(0.1):
                 return
-
-    def _earlier(self, conn, request: JobRequest, key: str) -> str | None:
-        """The id of the job that was first posted with *key*."""
-        found = jobs.by_idempotency_key(conn, key)
-        if found is None:
-            return None
-        job_id, first_digest = found
-        if first_digest != digest(request):
-            raise Conflict(f"this Idempotency-Key came with another request, for {job_id}", code="idempotency_mismatch")
-        return job_id
-
-    def _require_room(self, tx: Tx) -> None:
-        limit = self.settings.max_queued_jobs
-        if jobs.count(tx.conn, JobStatus.QUEUED) >= limit:
-            raise QueueFull(f"{limit} jobs are waiting; no more are taken until some have ended", RETRY_AFTER_S)
 
     def _cancel_if_open(self, job_id: str) -> None:
         try:
@@ -366,8 +319,3 @@ class Engine:
 
         self._database.write(work)
         self._lanes.pause(paused)
-
-
-def _shots_at_most(accepted: Accepted) -> int:
-    request = accepted.request
-    return len(request.storyboard.shots) if request.storyboard else request.max_shots

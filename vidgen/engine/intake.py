@@ -7,21 +7,26 @@ import hashlib
 import json
 import re
 import secrets
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import sqlalchemy as sa
 
-from vidgen.errors import FieldError, InvalidInput, ModelUnavailable, NotFound
+from vidgen.engine import lifecycle
+from vidgen.errors import Conflict, FieldError, InvalidInput, ModelUnavailable, NotFound, QueueFull
 from vidgen.media.files import Workspace
 from vidgen.registry import Model, Registry
 from vidgen.request import MAX_SEED, JobRequest
 from vidgen.settings import Settings
-from vidgen.store import uploads
+from vidgen.store import jobs, uploads
 from vidgen.store.database import Database
 from vidgen.store.jobs import NewJob
-from vidgen.types import Effective, GenerationMode
+from vidgen.store.writer import Tx
+from vidgen.types import Effective, GenerationMode, JobStatus
+
+RETRY_AFTER_S = 30
+"""What a client is told to wait when the queue is full."""
 
 FRAMES_TOLERANCE = 0.51
 """A shot's length may be off by half a frame; more is a length that the model cannot make."""
@@ -58,11 +63,55 @@ def digest(request: JobRequest) -> str:
 
 
 class Intake:
-    def __init__(self, database: Database, registry: Registry, workspace: Workspace, settings: Settings):
+    """:param admit: lets queued jobs in, inside the transaction that wrote a new one."""
+
+    def __init__(
+        self, database: Database, registry: Registry, workspace: Workspace, settings: Settings,
+        admit: Callable[[Tx], None],
+    ):
+        self._admit = admit
         self._database = database
         self._registry = registry
         self._workspace = workspace
         self._settings = settings
+
+    def take(self, request: JobRequest, idempotency_key: str | None) -> tuple[str, bool]:
+        """Write the job down; it is durable when this returns.
+
+        :returns: its id and True; the id of an earlier job with the same key and request, and False.
+        :raises Conflict: where the key came with another request.
+        :raises QueueFull, DiskLow: where no more are taken.
+        :raises VidgenError: as :meth:`accept` refuses it.
+        """
+        if first := self._database.read(lambda conn: _earlier(conn, request, idempotency_key)):
+            return first, False
+        new = self.accept(request).new_job(idempotency_key)
+        self._workspace.require_free()
+
+        def work(tx: Tx) -> tuple[str, bool]:
+            if first := _earlier(tx.conn, request, idempotency_key):
+                return first, False
+            self._require_room(tx)
+            lifecycle.begin(tx, new, self._settings.age_s)
+            self._admit(tx)
+            return new.id, True
+
+        return self._database.write(work)
+
+    def dry_run(self, request: JobRequest) -> dict[str, Any]:
+        """What *request* would take; nothing is written. Raises as :meth:`take` would."""
+        accepted = self.accept(request)
+        return {
+            "model_id": accepted.model.id,
+            "keyframe_model_id": accepted.keyframe_model.id if accepted.keyframe_model else None,
+            "generation_mode": accepted.generation_mode,
+            "num_shots": len(request.storyboard.shots) if request.storyboard else request.max_shots,
+            "effective": asdict(accepted.effective),
+            "fits": True,
+            "position": self._database.read(lambda conn: jobs.count(conn, JobStatus.QUEUED)) + 1,
+            "eta_seconds": None,
+            "estimated_start": None,
+        }
 
     def accept(self, request: JobRequest) -> Accepted:
         """How *request* will be served.
@@ -94,6 +143,11 @@ class Intake:
             raise InvalidInput.of("model_id", f"{model_id} makes images, not video; name it as keyframe_model_id")
         return self._registry.runnable(model_id)
 
+    def _require_room(self, tx: Tx) -> None:
+        limit = self._settings.max_queued_jobs
+        if jobs.count(tx.conn, JobStatus.QUEUED) >= limit:
+            raise QueueFull(f"{limit} jobs are waiting; no more are taken until some have ended", RETRY_AFTER_S)
+
     def _refuse_what_is_not_offered(self, request: JobRequest) -> None:
         if request.save_frames:
             raise InvalidInput.of("save_frames", "this version cannot keep single frames yet")
@@ -114,12 +168,12 @@ class Intake:
         if wanted is None and (request.reference_image or model.card.capabilities.text_to_video):
             return None
         if wanted is not None and request.reference_image:
-            raise InvalidInput.of("keyframe_model_id", "the reference image is the first image; leave one of the two out")
+            raise InvalidInput.of("keyframe_model_id", "the reference image is the first image; leave one of them out")
         if wanted is not None and not model.card.capabilities.image_to_video:
             raise InvalidInput.of("keyframe_model_id", f"{model.id} takes no image")
         chosen = wanted or model.card.keyframe_model
         if chosen is None:
-            raise InvalidInput.of("reference_image", f"{model.id} needs an image, or a keyframe_model_id that draws one")
+            raise InvalidInput.of("reference_image", f"{model.id} needs one, or a keyframe_model_id that draws it")
         return self._image_model(chosen, model)
 
     def _image_model(self, chosen: str, model: Model) -> Model:
@@ -164,3 +218,13 @@ class Intake:
         if problems:
             raise InvalidInput(*problems)
 
+
+def _earlier(conn: sa.Connection, request: JobRequest, key: str | None) -> str | None:
+    """The id of the job that was first posted with *key*."""
+    found = jobs.by_idempotency_key(conn, key) if key else None
+    if found is None:
+        return None
+    job_id, first_digest = found
+    if first_digest != digest(request):
+        raise Conflict(f"this Idempotency-Key came with another request, for {job_id}", code="idempotency_mismatch")
+    return job_id

@@ -7,69 +7,45 @@ they are whole.
 import errno
 import hashlib
 import json
-import secrets
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
-from vidgen.engine import lifecycle, recipe
-from vidgen.engine.control import StepControl
+from vidgen.engine import lifecycle, recipe, specs
+from vidgen.engine.control import StepControl, Title
 from vidgen.engine.lanes import Outcome
-from vidgen.engine.lifecycle import WEIGHTS
 from vidgen.engine.planner import Planned, Planner
 from vidgen.engine.publish import Publisher
-from vidgen.errors import ModelUnavailable, NotFound, StepFailed
+from vidgen.errors import DiskLow, ModelUnavailable, NotFound, StepFailed
 from vidgen.media import video
 from vidgen.media.files import Workspace
-from vidgen.registry import Model, Registry
+from vidgen.registry import Registry
 from vidgen.request import JobRequest
 from vidgen.settings import Settings
 from vidgen.store import jobs, log, steps, uploads
 from vidgen.store.database import Database
-from vidgen.store.steps import NewStep
 from vidgen.store.writer import Tx
-from vidgen.types import (
-    Clip,
-    Continuity,
-    EncoderSettings,
-    EventType,
-    Job,
-    Lane,
-    RenderSpec,
-    Shot,
-    ShotPlan,
-    ShotStatus,
-    Step,
-    StepKind,
-    StoryboardPlan,
-)
+from vidgen.types import Clip, EncoderSettings, EventType, Job, Shot, ShotStatus, Step, StepKind
 
 FINAL = "final_output.mp4"
 FINAL_SHEET = "final_output.json"
 POSTER = "poster.jpg"
 
 
-def shot_seed(seed: int, index: int) -> int:
-    """A shot's default seed: a function of the job's seed and the shot's index, 32 bits."""
-    return int.from_bytes(hashlib.sha256(f"{seed}:{index}".encode()).digest()[:4], "big")
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One attempt at a step, and what it works with."""
 
+    step: Step
+    job: Job
+    control: StepControl
+    temporary: Callable[[str], Path]        # a temporary name, by the name it will be published as
+    folder: Path                            # the job's
 
-def lay_out(plan: StoryboardPlan, model: Model, num_frames: int, fps: float, seed: int) -> list[Shot]:
-    """The plan's shots as this model will render them."""
-    return [_laid_out(shot, index, model, num_frames, fps, seed) for index, shot in enumerate(plan.shots)]
-
-
-def _laid_out(shot: ShotPlan, index: int, model: Model, num_frames: int, fps: float, seed: int) -> Shot:
-    frames = model.card.frames_for(shot.duration_seconds, fps) if shot.duration_seconds else num_frames
-    return Shot(
-        id=jobs.shot_id(index), index=index, description=shot.description, camera_move=shot.camera_move,
-        duration_seconds=round(frames / fps, 3), num_frames=frames, status=ShotStatus.PENDING,
-        seed=shot_seed(seed, index) if shot.seed is None else shot.seed,
-    )
-
-
-def new_storyboard_id() -> str:
-    return f"storyboard_{secrets.token_hex(8)}"
+    @property
+    def shot(self) -> Shot:
+        return self.job.storyboard.shots[self.step.shot_index]
 
 
 class Steps:
@@ -85,7 +61,7 @@ class Steps:
         self._settings = settings
         self._publisher = Publisher(database, workspace)
         self._encoder = EncoderSettings(settings.encoder_preset, settings.encoder_crf, settings.encoder_threads)
-        self._doers: dict[StepKind, Callable[[Step, Job, StepControl], Outcome]] = {
+        self._doers: dict[StepKind, Callable[[Attempt], Outcome]] = {
             StepKind.PLAN: self._plan, StepKind.KEYFRAME: self._keyframe,
             StepKind.RENDER: self._render, StepKind.ASSEMBLE: self._assemble,
         }
@@ -98,212 +74,20 @@ class Steps:
         """
         control.check()
         job = self._database.read(lambda conn: jobs.get(conn, step.job_id))
-        control.title = type(control.title)(step, len(job.storyboard.shots) if job.storyboard else 0)
-        control.begin(str(control.title))
+        control.title = Title(step, len(job.storyboard.shots) if job.storyboard else 0)
+        control.begin()
+        folder = self._workspace.job_dir(job.id)
         try:
-            return self._doers[step.kind](step, job, control)
+            with self._workspace.scratch(job.id, step.attempts) as temporary:
+                return self._doers[step.kind](Attempt(step, job, control, temporary, folder))
         except (ModelUnavailable, NotFound) as e:
             raise StepFailed(e.detail, retryable=False, code=e.code) from e
+        except DiskLow as e:
+            raise StepFailed(e.detail, code=e.code) from e
         except OSError as e:
             if e.errno == errno.ENOSPC:
-                raise StepFailed("the disk that holds the workspace is full", code="disk_full") from e
+                raise StepFailed("there is no space left on the workspace's disk", code=DiskLow.code) from e
             raise
-
-    # plan
-
-    def _plan(self, step: Step, job: Job, control: StepControl) -> Outcome:
-        planned = self._storyboard(job)
-        model = self._registry.runnable(job.model_id)
-        plan, effective = planned.plan, job.effective
-        shots = lay_out(plan, model, effective.num_frames, effective.fps, job.seed)
-        work = self._work(job, model, len(shots))
-
-        def outcome(tx: Tx) -> None:
-            lifecycle.note(tx, job.id, f"planner_{planned.planner}", _which_planner(planned))
-            lifecycle.planned(tx, step, (new_storyboard_id(), plan.title), shots, work)
-
-        return outcome
-
-    def _storyboard(self, job: Job) -> Planned:
-        request = JobRequest.model_validate(job.request)
-        if request.storyboard is not None:
-            return Planned(request.storyboard.plan(), "client", "the request brought its own storyboard")
-        return self._planner.plan(request)
-
-    def _work(self, job: Job, model: Model, num_shots: int) -> list[NewStep]:
-        """The job's remaining steps; ``needs`` are places in the list."""
-        work: list[NewStep] = []
-        renders: list[int] = []
-        chained = job.request.get("continuity") == Continuity.CHAIN
-        for index in range(num_shots):
-            needs: list[int] = []
-            if chained and index > 0:
-                needs.append(renders[-1])
-            elif job.keyframe_model_id is not None:
-                lane = self._registry.runnable(job.keyframe_model_id).backend.lane
-                needs.append(len(work))
-                work.append(NewStep(StepKind.KEYFRAME, lane, WEIGHTS[StepKind.KEYFRAME], index, job.keyframe_model_id))
-            renders.append(len(work))
-            work.append(
-                NewStep(StepKind.RENDER, model.backend.lane, WEIGHTS[StepKind.RENDER], index, model.id, needs)
-            )
-        work.append(NewStep(StepKind.ASSEMBLE, Lane.ASSEMBLER, WEIGHTS[StepKind.ASSEMBLE], needs=renders))
-        return work
-
-    # keyframe
-
-    def _keyframe(self, step: Step, job: Job, control: StepControl) -> Outcome:
-        shot = job.storyboard.shots[step.shot_index]
-        model = self._registry.runnable(step.model_id)
-        name = f"{shot.id}_keyframe.png"
-        final = self._workspace.job_dir(job.id) / name
-        spec = self._keyframe_spec(job, shot, model, step)
-        key = recipe.clip_key(spec, model, self._settings, None)
-        if self._publisher.adopt(step, final, key) is None:
-            self._mark_rendering(step, shot)
-            still = model.backend.render(model.card, spec, control)
-            control.check()
-            self._publisher.publish(step, still.path, final, key, {})
-
-        def outcome(tx: Tx) -> None:
-            steps.finish(tx, step)
-            jobs.update_shot(tx, job.id, shot.index, keyframe=name)
-
-        return outcome
-
-    def _keyframe_spec(self, job: Job, shot: Shot, model: Model, step: Step) -> RenderSpec:
-        parameters, _ = model.card.resolve_parameters(job.keyframe_parameters, "keyframe_parameters", testing=True)
-        effective = job.effective
-        return RenderSpec(
-            job_id=job.id, shot_id=shot.id, index=shot.index, num_shots=len(job.storyboard.shots),
-            prompt=shot.description, caption=shot.description, camera_move=shot.camera_move, seed=shot.seed,
-            width=int(model.card.width.nearest(effective.width)),
-            height=int(model.card.height.nearest(effective.height)),
-            num_frames=1, fps=1.0,
-            num_inference_steps=int(model.card.steps.default) if model.card.steps else None,
-            negative_prompt=effective.negative_prompt if model.card.capabilities.negative_prompt else None,
-            parameters=parameters, style=job.request.get("style_preferences", {}), image=None, focus=(0.5, 0.5),
-            output=self._workspace.temporary(job.id, f"{shot.id}_keyframe.png", step.attempts), attempt=step.attempts,
-        )
-
-    # render
-
-    def _render(self, step: Step, job: Job, control: StepControl) -> Outcome:
-        shot = job.storyboard.shots[step.shot_index]
-        model = self._registry.runnable(step.model_id)
-        image = self._image(job, shot)
-        spec = self._render_spec(job, shot, step, image)
-        key = recipe.clip_key(spec, model, self._settings, _sha256(image))
-        final = self._workspace.job_dir(job.id) / f"{shot.id}.mp4"
-        if self._publisher.adopt(step, final, key) is None:
-            self._mark_rendering(step, shot)
-            clip = model.backend.render(model.card, spec, control)
-            self._publish_clip(step, job, clip, final, key, control)
-        return self._rendered(step, job, shot, final, key)
-
-    def _render_spec(self, job: Job, shot: Shot, step: Step, image: Path | None) -> RenderSpec:
-        effective = job.effective
-        return RenderSpec(
-            job_id=job.id, shot_id=shot.id, index=shot.index, num_shots=len(job.storyboard.shots),
-            prompt=shot.description, caption=shot.description, camera_move=shot.camera_move, seed=shot.seed,
-            width=effective.width, height=effective.height, num_frames=shot.num_frames, fps=effective.fps,
-            num_inference_steps=effective.num_inference_steps, negative_prompt=effective.negative_prompt,
-            parameters=effective.parameters, style=job.request.get("style_preferences", {}), image=image,
-            focus=tuple(job.request.get("focus", (0.5, 0.5))),
-            output=self._workspace.temporary(job.id, f"{shot.id}.mp4", step.attempts), attempt=step.attempts,
-        )
-
-    def _image(self, job: Job, shot: Shot) -> Path | None:
-        """Where the shot starts from: its keyframe, the shot before it, the reference image, or nothing."""
-        folder = self._workspace.job_dir(job.id)
-        if shot.keyframe is not None:
-            return folder / shot.keyframe
-        if job.request.get("continuity") == Continuity.CHAIN and shot.index > 0:
-            return folder / _last_frame_name(jobs.shot_id(shot.index - 1))
-        if job.upload_id is None:
-            return None
-        row = self._database.read(lambda conn: uploads.find(conn, job.upload_id))
-        if row is None or not (path := self._workspace.uploads / row.name).exists():
-            raise StepFailed("the reference image is gone", retryable=False, code="image_missing")
-        return path
-
-    def _mark_rendering(self, step: Step, shot: Shot) -> None:
-        self._database.post(
-            lambda tx: jobs.update_shot(tx, step.job_id, shot.index, status=ShotStatus.RENDERING)
-            if steps.owned(tx, step) else None
-        )
-
-    def _publish_clip(
-        self, step: Step, job: Job, clip: Clip, final: Path, key: str, control: StepControl
-    ) -> None:
-        """Check that the clip is whole, then publish it with its poster and, in a chain, its last frame."""
-        folder, shot_id, attempt = final.parent, final.stem, step.attempts
-        poster = self._workspace.temporary(job.id, f"{shot_id}_poster.jpg", attempt)
-        chained = job.request.get("continuity") == Continuity.CHAIN
-        last = self._workspace.temporary(job.id, _last_frame_name(shot_id), attempt) if chained else None
-        video.inspect(
-            clip.path, num_frames=clip.num_frames, poster=poster, last_frame=last, tick=control.check,
-            timeout_s=self._settings.ffmpeg_timeout_s,
-        )
-        control.check()
-        self._workspace.publish(poster, folder / f"{shot_id}_poster.jpg")
-        if last is not None:
-            self._workspace.publish(last, folder / _last_frame_name(shot_id))
-        self._publisher.publish(step, clip.path, final, key, {})
-
-    def _rendered(self, step: Step, job: Job, shot: Shot, final: Path, key: str) -> Outcome:
-        poster = f"{shot.id}_poster.jpg"
-
-        def outcome(tx: Tx) -> None:
-            steps.finish(tx, step)
-            jobs.update_shot(
-                tx, job.id, shot.index, status=ShotStatus.COMPLETED, video=final.name, poster=poster, key=key
-            )
-            log.append(tx, job.id, EventType.SHOT_COMPLETE, {
-                "shot_id": shot.id, "video_path": self._workspace.public(final),
-                "video_url": f"/videos/{job.id}/{final.name}", "poster_url": f"/videos/{job.id}/{poster}",
-            }, shot.id)
-            log.fold(tx, job.id, shot.id)
-
-        return outcome
-
-    # assemble
-
-    def _assemble(self, step: Step, job: Job, control: StepControl) -> Outcome:
-        folder = self._workspace.job_dir(job.id)
-        final = folder / FINAL
-        determined = self.determinants(job)
-        key = hashlib.sha256(recipe.canonical(determined).encode()).hexdigest()
-        if self._publisher.adopt(step, final, key) is None:
-            self._join(step, job, determined, key, control)
-
-        def outcome(tx: Tx) -> None:
-            lifecycle.complete(tx, step, {
-                "output_path": self._workspace.public(final), "message": "Video generation complete!",
-                "video_url": f"/videos/{job.id}/{FINAL}",
-            })
-
-        return outcome
-
-    def _join(self, step: Step, job: Job, determined: dict, key: str, control: StepControl) -> None:
-        folder, shots = self._workspace.job_dir(job.id), job.storyboard.shots
-        joined = self._workspace.temporary(job.id, FINAL, step.attempts)
-        video.join(
-            [folder / shot.video for shot in shots], joined, encoder=self._encoder, tick=control.check,
-            metadata={"title": job.storyboard.title, recipe.METADATA_KEY: recipe.canonical(determined)},
-            timeout_s=self._settings.ffmpeg_timeout_s,
-        )
-        self._write_sheet(step, job, determined)
-        self._workspace.link(folder / shots[0].poster, folder / POSTER)
-        control.check()
-        self._publisher.publish(step, joined, folder / FINAL, key, {})
-
-    def _write_sheet(self, step: Step, job: Job, determined: dict) -> None:
-        attempts = self._database.read(lambda conn: steps.attempts(conn, job.id))
-        temporary = self._workspace.temporary(job.id, FINAL_SHEET, step.attempts)
-        said = recipe.sheet(determined, job, attempts, time.time())
-        temporary.write_text(json.dumps(said, indent=2, ensure_ascii=False), "utf-8")
-        self._workspace.publish(temporary, self._workspace.job_dir(job.id) / FINAL_SHEET)
 
     def determinants(self, job: Job) -> dict:
         """What determines the job's video, as far as it is known; see ``recipe.determinants``."""
@@ -312,9 +96,150 @@ class Steps:
         model = self._registry.model(job.model_id)
         return recipe.determinants(job, model, keyframe_model, self._settings, upload.sha256 if upload else None)
 
+    # plan
 
-def _which_planner(planned: Planned) -> str:
-    return f"Storyboard by the {planned.planner} planner: {planned.reason}"
+    def _plan(self, at: Attempt) -> Outcome:
+        job, effective = at.job, at.job.effective
+        model = self._registry.runnable(job.model_id)
+        keyframe_model = self._registry.runnable(job.keyframe_model_id) if job.keyframe_model_id else None
+        planned = self._storyboard(job)
+        shots = specs.lay_out(planned.plan, model.card, effective.num_frames, effective.fps, job.seed)
+        keyframe_lane = keyframe_model.backend.lane if keyframe_model else None
+        work = specs.list_work(job, len(shots), model.backend.lane, keyframe_lane)
+
+        def outcome(tx: Tx) -> None:
+            said = f"Storyboard by the {planned.planner} planner: {planned.reason}"
+            lifecycle.note(tx, job.id, f"planner_{planned.planner}", said)
+            lifecycle.planned(tx, at.step, (specs.new_storyboard_id(), planned.plan.title), shots, work)
+
+        return outcome
+
+    def _storyboard(self, job: Job) -> Planned:
+        request = JobRequest.model_validate(job.request)
+        if request.storyboard is not None:
+            return Planned(request.storyboard.plan(), "client", "the request brought its own")
+        return self._planner.plan(request)
+
+    # keyframe
+
+    def _keyframe(self, at: Attempt) -> Outcome:
+        name = f"{at.shot.id}_keyframe.png"
+        model = self._registry.runnable(at.step.model_id)
+        spec = specs.keyframe_spec(at.job, at.shot, at.step, model.card, at.temporary(name))
+        key = recipe.clip_key(spec, model, self._settings, None)
+        if self._publisher.adopt(at.step, at.folder / name, key) is None:
+            self._mark_rendering(at)
+            still = model.backend.render(model.card, spec, at.control)
+            at.control.check()
+            self._publisher.publish(at.step, still.path, at.folder / name, key, {})
+
+        def outcome(tx: Tx) -> None:
+            steps.finish(tx, at.step)
+            jobs.update_shot(tx, at.job.id, at.shot.index, keyframe=name)
+
+        return outcome
+
+    # render
+
+    def _render(self, at: Attempt) -> Outcome:
+        name = f"{at.shot.id}.mp4"
+        model = self._registry.runnable(at.step.model_id)
+        image = self._image(at)
+        spec = specs.render_spec(at.job, at.shot, at.step, image, at.temporary(name))
+        key = recipe.clip_key(spec, model, self._settings, _sha256(image))
+        if self._publisher.adopt(at.step, at.folder / name, key) is None:
+            self._mark_rendering(at)
+            clip = model.backend.render(model.card, spec, at.control)
+            self._publish_clip(at, clip, at.folder / name, key)
+        return self._rendered(at, at.folder / name, key)
+
+    def _image(self, at: Attempt) -> Path | None:
+        """Where the shot starts from: its keyframe, the shot before it, the reference image, or nothing."""
+        if at.shot.keyframe is not None:
+            return at.folder / at.shot.keyframe
+        if specs.is_chained(at.job) and at.shot.index > 0:
+            return at.folder / _last_frame_name(at.job.storyboard.shots[at.shot.index - 1].id)
+        if at.job.upload_id is None:
+            return None
+        row = self._database.read(lambda conn: uploads.find(conn, at.job.upload_id))
+        if row is None:
+            raise StepFailed("the reference image is gone", retryable=False, code="image_missing")
+        return self._workspace.uploads / row.name
+
+    def _mark_rendering(self, at: Attempt) -> None:
+        def work(tx: Tx) -> None:
+            if steps.owned(tx, at.step):
+                jobs.update_shot(tx, at.job.id, at.shot.index, status=ShotStatus.RENDERING)
+
+        self._database.post(work)
+
+    def _publish_clip(self, at: Attempt, clip: Clip, final: Path, key: str) -> None:
+        """Check that the clip is whole, then publish it with its poster and, in a chain, its last frame."""
+        poster_name, last_name = _poster_name(at.shot.id), _last_frame_name(at.shot.id)
+        poster = at.temporary(poster_name)
+        last = at.temporary(last_name) if specs.is_chained(at.job) else None
+        video.inspect(
+            clip.path, num_frames=clip.num_frames, poster=poster, last_frame=last, tick=at.control.check,
+            timeout_s=self._settings.ffmpeg_timeout_s,
+        )
+        at.control.check()
+        self._workspace.publish(poster, at.folder / poster_name)
+        if last is not None:
+            self._workspace.publish(last, at.folder / last_name)
+        self._publisher.publish(at.step, clip.path, final, key, {})
+
+    def _rendered(self, at: Attempt, final: Path, key: str) -> Outcome:
+        job_id, shot, poster = at.job.id, at.shot, _poster_name(at.shot.id)
+        said = {
+            "shot_id": shot.id, "video_path": self._workspace.public(final),
+            "video_url": f"/videos/{job_id}/{final.name}", "poster_url": f"/videos/{job_id}/{poster}",
+        }
+
+        def outcome(tx: Tx) -> None:
+            steps.finish(tx, at.step)
+            done = {"status": ShotStatus.COMPLETED, "video": final.name, "poster": poster, "key": key}
+            jobs.update_shot(tx, job_id, shot.index, **done)
+            log.append(tx, job_id, EventType.SHOT_COMPLETE, said, shot.id)
+            log.fold(tx, job_id, shot.id)
+
+        return outcome
+
+    # assemble
+
+    def _assemble(self, at: Attempt) -> Outcome:
+        final = at.folder / FINAL
+        determined = self.determinants(at.job)
+        key = hashlib.sha256(recipe.canonical(determined).encode()).hexdigest()
+        if self._publisher.adopt(at.step, final, key) is None:
+            self._join(at, determined, key)
+        said = {
+            "output_path": self._workspace.public(final), "message": "Video generation complete!",
+            "video_url": f"/videos/{at.job.id}/{FINAL}",
+        }
+        return lambda tx: lifecycle.complete(tx, at.step, said)
+
+    def _join(self, at: Attempt, determined: dict, key: str) -> None:
+        shots, joined = at.job.storyboard.shots, at.temporary(FINAL)
+        video.join(
+            [at.folder / shot.video for shot in shots], joined, encoder=self._encoder, tick=at.control.check,
+            metadata={"title": at.job.storyboard.title, recipe.METADATA_KEY: recipe.canonical(determined)},
+            timeout_s=self._settings.ffmpeg_timeout_s,
+        )
+        self._write_sheet(at, determined)
+        self._workspace.link(at.folder / shots[0].poster, at.folder / POSTER)
+        at.control.check()
+        self._publisher.publish(at.step, joined, at.folder / FINAL, key, {})
+
+    def _write_sheet(self, at: Attempt, determined: dict) -> None:
+        attempts = self._database.read(lambda conn: steps.attempts(conn, at.job.id))
+        sheet = at.temporary(FINAL_SHEET)
+        said = recipe.sheet(determined, at.job, attempts, time.time())
+        sheet.write_text(json.dumps(said, indent=2, ensure_ascii=False), "utf-8")
+        self._workspace.publish(sheet, at.folder / FINAL_SHEET)
+
+
+def _poster_name(shot_id: str) -> str:
+    return f"{shot_id}_poster.jpg"
 
 
 def _last_frame_name(shot_id: str) -> str:
@@ -328,5 +253,3 @@ def _sha256(path: Path | None) -> str | None:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except FileNotFoundError as e:
         raise StepFailed("the image that the shot starts from is gone", retryable=False, code="image_missing") from e
-
-

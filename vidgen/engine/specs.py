@@ -1,0 +1,108 @@
+"""From what a job says to what a backend is handed: shots laid out, steps listed, render specs filled in."""
+
+import hashlib
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from vidgen.cards import Card
+from vidgen.engine.lifecycle import WEIGHTS
+from vidgen.store import jobs
+from vidgen.store.steps import NewStep
+from vidgen.types import (
+    Continuity,
+    Job,
+    Lane,
+    RenderSpec,
+    Shot,
+    ShotPlan,
+    ShotStatus,
+    Step,
+    StepKind,
+    StoryboardPlan,
+)
+
+
+def shot_seed(seed: int, index: int) -> int:
+    """A shot's default seed: a function of the job's seed and the shot's index, 32 bits."""
+    return int.from_bytes(hashlib.sha256(f"{seed}:{index}".encode()).digest()[:4], "big")
+
+
+def new_storyboard_id() -> str:
+    return f"storyboard_{secrets.token_hex(8)}"
+
+
+def lay_out(plan: StoryboardPlan, card: Card, num_frames: int, fps: float, seed: int) -> list[Shot]:
+    """The plan's shots as the model of *card* will render them.
+
+    :param num_frames: of each shot that does not say how long it lasts.
+    :param seed: the job's.
+    """
+    return [_laid_out(shot, index, card, num_frames, fps, seed) for index, shot in enumerate(plan.shots)]
+
+
+def _laid_out(shot: ShotPlan, index: int, card: Card, num_frames: int, fps: float, seed: int) -> Shot:
+    frames = card.frames_for(shot.duration_seconds, fps) if shot.duration_seconds else num_frames
+    return Shot(
+        id=jobs.shot_id(index), index=index, description=shot.description, camera_move=shot.camera_move,
+        duration_seconds=round(frames / fps, 3), num_frames=frames, status=ShotStatus.PENDING,
+        seed=shot_seed(seed, index) if shot.seed is None else shot.seed,
+    )
+
+
+def is_chained(job: Job) -> bool:
+    return job.request.get("continuity") == Continuity.CHAIN
+
+
+def list_work(job: Job, num_shots: int, render_lane: Lane, keyframe_lane: Lane | None) -> list[NewStep]:
+    """The steps that follow the plan; ``needs`` are places in the list.
+
+    :param keyframe_lane: None where no keyframe is drawn.
+    """
+    work: list[NewStep] = []
+    renders: list[int] = []
+    for index in range(num_shots):
+        needs: list[int] = []
+        if is_chained(job) and index > 0:
+            needs.append(renders[-1])
+        elif keyframe_lane is not None:
+            needs.append(len(work))
+            work.append(NewStep(
+                StepKind.KEYFRAME, keyframe_lane, WEIGHTS[StepKind.KEYFRAME], index, job.keyframe_model_id,
+            ))
+        renders.append(len(work))
+        work.append(NewStep(StepKind.RENDER, render_lane, WEIGHTS[StepKind.RENDER], index, job.model_id, needs))
+    work.append(NewStep(StepKind.ASSEMBLE, Lane.ASSEMBLER, WEIGHTS[StepKind.ASSEMBLE], needs=renders))
+    return work
+
+
+def render_spec(job: Job, shot: Shot, step: Step, image: Path | None, output: Path) -> RenderSpec:
+    """What the video model is handed for one shot."""
+    effective = job.effective
+    return RenderSpec(
+        **_common(job, shot, step), width=effective.width, height=effective.height, num_frames=shot.num_frames,
+        fps=effective.fps, num_inference_steps=effective.num_inference_steps,
+        negative_prompt=effective.negative_prompt, parameters=effective.parameters, image=image,
+        focus=tuple(job.request.get("focus", (0.5, 0.5))), output=output,
+    )
+
+
+def keyframe_spec(job: Job, shot: Shot, step: Step, card: Card, output: Path) -> RenderSpec:
+    """What the image model of *card* is handed for a shot's first image: the size nearest to the video's."""
+    effective, takes = job.effective, card.capabilities
+    return RenderSpec(
+        **_common(job, shot, step), width=int(card.width.nearest(effective.width)),
+        height=int(card.height.nearest(effective.height)), num_frames=1, fps=1.0,
+        num_inference_steps=int(card.steps.default) if card.steps else None,
+        negative_prompt=effective.negative_prompt if takes.negative_prompt else None,
+        parameters=job.keyframe_parameters, image=None, focus=(0.5, 0.5), output=output,
+    )
+
+
+def _common(job: Job, shot: Shot, step: Step) -> Mapping[str, Any]:
+    return {
+        "job_id": job.id, "shot_id": shot.id, "index": shot.index, "num_shots": len(job.storyboard.shots),
+        "prompt": shot.description, "caption": shot.description, "camera_move": shot.camera_move, "seed": shot.seed,
+        "style": job.request.get("style_preferences", {}), "attempt": step.attempts,
+    }
