@@ -54,8 +54,9 @@ class Settings(BaseSettings):
 
     # services
     anthropic_api_key: SecretStr | None = None
-    anthropic_model: str = "claude-sonnet-4-5"
-    anthropic_timeout_s: float = Field(30, gt=0)
+    anthropic_base_url: str | None = Field(None, pattern=r"^https?://")
+    anthropic_model: str = Field("claude-haiku-5-5", min_length=1)
+    anthropic_timeout_s: float = Field(30, gt=0, le=600)
     replicate_api_token: SecretStr | None = None
     openai_api_key: SecretStr | None = None
 
@@ -69,8 +70,8 @@ class Settings(BaseSettings):
     def _split(cls, value: object) -> object:
         return tuple(word.strip() for word in value.split(",") if word.strip()) if isinstance(value, str) else value
 
-    @field_validator("default_model", "models_dir", "anthropic_api_key", "replicate_api_token", "openai_api_key",
-                     mode="before")
+    @field_validator("default_model", "models_dir", "anthropic_api_key", "anthropic_base_url", "replicate_api_token",
+                     "openai_api_key", mode="before")
     @classmethod
     def _empty_is_none(cls, value: object) -> object:
         return None if value == "" else value

@@ -85,6 +85,7 @@ POSSESSIVES = _words("his her its their")
 ADJECTIVES = _words("""old young big small little large huge tiny beautiful ancient dark bright lone lonely wild golden
     red blue green white black misty foggy rainy snowy sunny stormy abandoned futuristic cozy long high""")
 PRONOUNS = _words("he she it they")
+PLURALS = _words("men women people children mice geese fish sheep deer police oxen")
 LINKS = _words("""about above across after against along amid among around as at before behind below beneath beside
     between beyond by down during for from in inside into like near of off on onto out over past through to toward
     towards under until up upon via where which who whose whom with within without while when that because but or so

@@ -171,7 +171,7 @@ def title(text: str) -> str:
     kept = re.split(r"(?<=\w\w)[.!?]\s|[。！？]", kept)[0]
     parts = _shortened(kept, TITLE_CHARS, mark="").split()
     if len(kept) > TITLE_CHARS:
-        while len(parts) > 3 and parts[-1].casefold() in LINKS | DETERMINERS:
+        while len(parts) > 3 and parts[-1].casefold() in LINKS | DETERMINERS | {"very"}:
             parts.pop()
     titled = " ".join(_capital(word, i) for i, word in enumerate(parts)).strip(_ENDING + "-—–(“\"'")
     return titled if any(unicodedata.category(c)[0] in "LNS" for c in titled) else "Untitled"

@@ -8,7 +8,17 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from vidgen.engine.lexicon import ADVERBS, AUXILIARIES, BASES, DETERMINERS, FINITE, LINKS, PARTICIPLES, POSSESSIVES
+from vidgen.engine.lexicon import (
+    ADVERBS,
+    AUXILIARIES,
+    BASES,
+    DETERMINERS,
+    FINITE,
+    LINKS,
+    PARTICIPLES,
+    PLURALS,
+    POSSESSIVES,
+)
 
 JOINERS = "\u200c\u200d"          # zero-width, but part of how words and emoji are written
 
@@ -44,7 +54,7 @@ def is_verb(tokens: Sequence[str], at: int) -> bool:
         return False
     if tokens[at] in FINITE:
         return True
-    if tokens[at] in BASES and before.endswith("s") and not before.endswith("ss"):
+    if tokens[at] in BASES and (before in PLURALS or before.endswith("s") and not before.endswith("ss")):
         return True
     ends = tokens[at].endswith("s") and not tokens[at].endswith(("ss", "us", "is"))
     return ends and at >= 2 and before not in LINKS and after in DETERMINERS

@@ -61,7 +61,7 @@ shots = sa.Table(
 steps = sa.Table(
     "steps", metadata,
     sa.Column("id", sa.Integer, primary_key=True),
-    sa.Column("job_id", sa.Text, sa.ForeignKey("jobs.id", ondelete="CASCADE"), nullable=False, index=True),
+    sa.Column("job_id", sa.Text, sa.ForeignKey("jobs.id", ondelete="CASCADE"), nullable=False),
     sa.Column("kind", sa.Text, nullable=False),
     sa.Column("lane", sa.Text, nullable=False),
     sa.Column("model_id", sa.Text),
@@ -77,6 +77,7 @@ steps = sa.Table(
     sa.Column("staged", sa.JSON),                           # what is about to be renamed into place
     sa.Column("error_message", sa.Text),
     sa.Index("steps_by_rank", "lane", "status", "rank", "id"),
+    sa.Index("steps_by_job", "job_id", "status"),           # with the status, or SQLite looks by status alone
     sa.Index("steps_by_status", "status"),
     sqlite_autoincrement=True,
 )

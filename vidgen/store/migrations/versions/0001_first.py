@@ -122,7 +122,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
         sqlite_autoincrement=True,
     )
-    op.create_index(op.f("ix_steps_job_id"), "steps", ["job_id"], unique=False)
+    op.create_index("steps_by_job", "steps", ["job_id", "status"], unique=False)
     op.create_index("steps_by_rank", "steps", ["lane", "status", "rank", "id"], unique=False)
     op.create_index("steps_by_status", "steps", ["status"], unique=False)
     op.create_table(

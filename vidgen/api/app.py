@@ -1,0 +1,84 @@
+"""The web application around an engine that has been started."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from vidgen import __doc__ as summary
+from vidgen import __version__
+from vidgen.api import docs, errors, files, health, jobs, live, models, queue, storyboards, uploads
+from vidgen.api.calls import SlowCalls
+from vidgen.api.channels import Channels
+from vidgen.api.cors import Cors, Origins
+from vidgen.api.guard import OPEN_PATHS, Guard
+from vidgen.api.keys import Keys, keys_of
+from vidgen.engine.engine import Engine
+
+DESCRIPTION = """A prompt, perhaps an image, in; one finished video out. Progress comes over a WebSocket at
+`/ws/jobs/{job_id}` or as server-sent events. Every error has the same shape."""
+SILENT = {"tracing": False, "metrics": False, "logs": False, "operation_spans": False, "auto_configure": False}
+
+
+def create_app(engine: Engine, keys: Keys | None = None) -> FastAPI:
+    """The application. It neither starts nor closes *engine*.
+
+    :param keys: who may speak; left out, as the settings say.
+    """
+    keys = keys or keys_of(engine.settings)[0]
+    app = FastAPI(
+        title="vidgen", version=__version__, summary=summary.strip(), description=DESCRIPTION, lifespan=_lifespan,
+        docs_url=None, redoc_url=None, redirect_slashes=False, telemetry=SILENT,
+    )
+    app.state.engine = engine
+    for part in (health, models, jobs, live, queue, storyboards, uploads, docs):
+        app.include_router(part.router)
+    app.include_router(files.strict)
+    app.include_router(files.router)
+    live.add_socket(app)
+    errors.install(app)
+    origins = Origins(engine.settings.enable_cors, engine.settings.cors_origins)
+    app.add_middleware(Guard, settings=engine.settings, keys=keys, origins=origins)
+    app.add_middleware(Cors, origins=origins)
+    app.openapi = _described(app, keys)
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    app.state.channels = Channels(app.state.engine.hub)
+    app.state.slow = SlowCalls()
+    try:
+        yield
+    finally:
+        app.state.channels.close()
+
+
+def _described(app: FastAPI, keys: Keys) -> Callable[[], dict[str, Any]]:
+    """The OpenAPI description, made on the first request: without FastAPI's 422, which nobody is ever sent."""
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            schema = get_openapi(
+                title=app.title, version=app.version, summary=app.summary, description=app.description,
+                routes=app.routes,
+            )
+            for path, operations in schema["paths"].items():
+                for operation in operations.values():
+                    operation["responses"].pop("422", None)
+                    if keys.needed and path not in OPEN_PATHS:
+                        operation["security"] = [{"bearer": []}, {"header": []}]
+            parts = schema["components"]
+            for name in ("HTTPValidationError", "ValidationError"):
+                parts["schemas"].pop(name, None)
+            if keys.needed:
+                parts["securitySchemes"] = {
+                    "bearer": {"type": "http", "scheme": "bearer"},
+                    "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+                }
+            app.openapi_schema = schema
+        return app.openapi_schema
+
+    return openapi

@@ -1,0 +1,134 @@
+"""What a request's query and JSON body may look like before their fields are checked: nothing twice, nothing unknown.
+
+JSON is read strictly: UTF-8, no duplicate keys, no NaN, no number beyond 64 bits, no lone surrogate, bounded depth.
+"""
+
+import json
+import math
+from collections import Counter
+from collections.abc import Callable, Collection, Coroutine
+from typing import Any
+
+from fastapi import Request, Response
+from fastapi.routing import APIRoute
+
+from vidgen.api.limits import MAX_FIELD_CHARS, MAX_JSON_DEPTH, MAX_JSON_INTEGER
+from vidgen.errors import FieldError, InvalidInput
+
+
+class StrictRoute(APIRoute):
+    """A route that refuses unknown query parameters and reads its JSON body strictly."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+        known = {field.alias for field in self.dependant.query_params}
+        takes_json = self.body_field is not None
+
+        async def strict(request: Request) -> Response:
+            check_query(request, known)
+            if takes_json:
+                request = JsonRequest(request.scope, request.receive)
+                await request.load()
+            return await handle(request)
+
+        return strict
+
+
+class JsonRequest(Request):
+    """A request whose JSON body has been read by our rules."""
+
+    parsed: Any = None
+
+    async def load(self) -> None:
+        """Read and parse the body; an empty one is left for the field check to name.
+
+        :raises InvalidInput: naming ``Content-Type`` or ``body``.
+        :raises TooLarge: from the guard, which counts.
+        """
+        data = await self.body()
+        if data:
+            _check_content_type(self.headers.get("content-type", ""))
+            self.parsed = parse_json(data)
+
+    async def json(self) -> Any:
+        return self.parsed
+
+
+def check_query(request: Request, known: Collection[str]) -> None:
+    """Refuse query parameters that are unknown or given twice."""
+    times = Counter(name for name, _ in request.query_params.multi_items())
+    wrong = [
+        FieldError(name[:MAX_FIELD_CHARS], "is given twice" if name in known else "is not a parameter of this route")
+        for name, count in times.items() if name not in known or count > 1
+    ]
+    if wrong:
+        raise InvalidInput(*wrong[:5])
+
+
+def _check_content_type(value: str) -> None:
+    if value.partition(";")[0].strip().lower() != "application/json":
+        raise InvalidInput.of("Content-Type", "must be application/json")
+
+
+def parse_json(data: bytes) -> Any:
+    """*data* as JSON.
+
+    :raises InvalidInput: naming ``body`` and what is wrong.
+    """
+    try:
+        value = json.loads(
+            data.decode("utf-8"), object_pairs_hook=_object, parse_constant=_constant,
+            parse_int=_integer, parse_float=_number,
+        )
+        _check_depth(value)
+        json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except json.JSONDecodeError as e:
+        raise _wrong(f"is not JSON: see character {e.pos}") from None
+    except UnicodeDecodeError:
+        raise _wrong("is not UTF-8") from None
+    except UnicodeEncodeError:
+        raise _wrong("has half of a surrogate pair in a string") from None
+    except RecursionError:
+        raise _wrong("is nested too deeply") from None
+    return value
+
+
+def _wrong(message: str) -> InvalidInput:
+    return InvalidInput.of("body", message)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        twice = Counter(name for name, _ in pairs).most_common(1)[0][0]
+        raise InvalidInput.of(twice[:MAX_FIELD_CHARS], "is given twice")
+    return value
+
+
+def _constant(name: str) -> Any:
+    raise _wrong(f"has {name}, which is not JSON")
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > 20 or abs(int(digits)) > MAX_JSON_INTEGER:
+        raise _wrong("has an integer beyond 64 bits")
+    return int(digits)
+
+
+def _number(digits: str) -> float:
+    value = float(digits)
+    if not math.isfinite(value):
+        raise _wrong("has a number that is too large")
+    return value
+
+
+def _check_depth(value: Any) -> None:
+    level = [value]
+    for _ in range(MAX_JSON_DEPTH):
+        level = [
+            child for item in level if isinstance(item, dict | list)
+            for child in (item.values() if isinstance(item, dict) else item)
+        ]
+        if not level:
+            return
+    raise _wrong(f"is nested deeper than {MAX_JSON_DEPTH} levels")

@@ -1,0 +1,92 @@
+"""API keys: where they come from, and whether a caller has one."""
+
+import hmac
+import os
+import re
+import secrets
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from urllib.parse import unquote
+
+from vidgen.errors import StartRefused
+from vidgen.settings import Settings
+
+FILE = "api_key"
+SUBPROTOCOL = "vidgen"
+KEY_SUBPROTOCOL = "vidgen.key."
+"""A browser's WebSocket carries the key as a subprotocol:
+``new WebSocket(url, ["vidgen", "vidgen.key." + encodeURIComponent(key)])``."""
+
+_SHAPE = re.compile(r"[A-Za-z0-9_-]{32,200}")
+
+
+class Keys:
+    """The keys that open the server.
+
+    :param loopback_free: whether callers from this machine need none.
+    """
+
+    def __init__(self, keys: Iterable[str], *, loopback_free: bool):
+        self._keys = [key.encode() for key in keys]
+        self.loopback_free = loopback_free
+
+    @property
+    def needed(self) -> bool:
+        return bool(self._keys)
+
+    def match(self, given: Iterable[str]) -> bool:
+        """Whether one of *given* is a key. Takes as long for a wrong one, whichever key it is nearest to."""
+        found = False
+        for candidate in given:
+            for key in self._keys:
+                found |= hmac.compare_digest(candidate.encode(), key)
+        return found
+
+
+def keys_of(settings: Settings) -> tuple[Keys, Path | None]:
+    """The keys in force, and the file of the server's own key where it had to have one.
+
+    :raises StartRefused: the file is there and holds no key.
+    """
+    if settings.api_keys or settings.loopback_only:
+        return Keys(settings.api_keys, loopback_free=False), None
+    path = settings.workspace_dir / FILE
+    return Keys([own_key(path)], loopback_free=True), path
+
+
+def own_key(path: Path) -> str:
+    """The key in *path*, made on the first call; readable by its owner only."""
+    if not path.exists():
+        _publish(path, secrets.token_urlsafe(32))
+    os.chmod(path, 0o600)
+    key = path.read_text("ascii", errors="replace").strip()
+    if not _SHAPE.fullmatch(key):
+        raise StartRefused(f"{path} holds no key; remove it and a new one is made")
+    return key
+
+
+def _publish(path: Path, key: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(key + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        pass
+    finally:
+        temporary.unlink()
+
+
+def keys_in_subprotocols(offered: Sequence[str]) -> list[str]:
+    """The keys that a WebSocket's subprotocols carry."""
+    return [unquote(name.removeprefix(KEY_SUBPROTOCOL)) for name in offered if name.startswith(KEY_SUBPROTOCOL)]
+
+
+def answered_subprotocol(offered: Sequence[str]) -> str | None:
+    """The one of *offered* to accept: the plain one, so that the key is not sent back, else the one with the key."""
+    if SUBPROTOCOL in offered:
+        return SUBPROTOCOL
+    return next((name for name in offered if name.startswith(KEY_SUBPROTOCOL)), None)

@@ -1,0 +1,46 @@
+"""The limits of the web side, each with its unit. What a job may ask for is bounded in ``vidgen/request.py``."""
+
+KB = 1024
+MB = 1024 * KB
+
+# bodies
+MAX_BODY_BYTES = 1 * MB                # of a JSON request
+MAX_ENVELOPE_BYTES = 64 * KB           # of a multipart upload, around the file
+MAX_DISCARDED_BYTES = 32 * MB          # of a body that nobody reads any more, before the connection is cut
+MAX_HEADER_BYTES = 64 * KB             # request line and headers together
+BODY_IDLE_S = 30.0                     # without a byte of an unfinished body
+BODY_TOTAL_S = 300.0                   # from the first byte of a body to its last
+SEND_IDLE_S = 60.0                     # without a byte taken of a file that is being sent
+
+# requests
+MAX_PAGE = 1_000_000
+MAX_PAGE_SIZE = 100
+MAX_SEARCH_CHARS = 200
+MAX_IDEMPOTENCY_KEY_CHARS = 200
+MAX_JSON_DEPTH = 32
+MAX_JSON_INTEGER = 2**63 - 1
+MAX_FIELDS_NAMED = 20                  # wrong fields that one answer lists
+MAX_FIELD_CHARS = 200                  # of a field's name in an error
+MAX_MESSAGE_CHARS = 300                # of what is said about a field
+
+# threads
+SLOW_CALLS = 16                        # calls at once that may wait for seconds: deletes, uploads, plans
+LOG_READS = 8                          # reads of the event log at once, on behalf of listeners
+
+# listeners (WebSockets and server-sent events)
+MAX_LISTENERS = 5_000                  # at once, all jobs together
+TAIL_EVENTS = 512                      # of a job, kept in memory for all its listeners together
+BATCH_EVENTS = 64                      # written to a listener at once
+STUCK_S = 10.0                         # without taking a byte, before a listener is cut off
+TICK_S = 1.0                           # how often listeners are looked over
+PING_EVERY_S = 5.0                     # WebSocket keep-alive: a client that reads answers by itself
+PING_TIMEOUT_S = 8.0                   # with PING_EVERY_S: a client that never reads is gone within 14 s
+KEEPALIVE_S = 15.0                     # between comments on a silent event stream
+MAX_MESSAGE_BYTES = 4 * KB             # of what a client sends on a WebSocket
+MAX_FRAGMENTS = 16                     # of one such message
+MAX_SOCKET_BYTES_PER_S = 16 * KB       # that a client may send on a WebSocket
+MESSAGES_PER_S = 10                    # that a client may send on a WebSocket, lastingly
+MESSAGES_BURST = 40                    # and at once
+MAX_UNREAD_BYTES = 256 * KB            # written to a WebSocket whose client does not read
+LINGER_S = 2.0                         # between a WebSocket's end and the cutting of its connection
+GRACEFUL_S = 5                         # for requests that are being answered when the server stops

@@ -1,0 +1,273 @@
+"""What answers look like: models with examples, and how the engine's nouns become them.
+
+What clients send is in ``vidgen/request.py``.
+"""
+
+from typing import Annotated, Any
+
+from fastapi import Path
+from pydantic import BaseModel, ConfigDict, Field
+
+from vidgen.api.errors import timestamp
+from vidgen.engine.engine import QueueView
+from vidgen.engine.steps import FINAL, POSTER
+from vidgen.types import CameraMove, GenerationMode, Job, JobStatus, Shot, ShotStatus, Storyboard, Upload
+
+JobId = Annotated[str, Path(description="As the job's answers give it", examples=["job_abc123"])]
+Time = Annotated[str, Field(json_schema_extra={"format": "date-time"}, examples=["2026-01-31T10:30:00Z"])]
+"""UTC, with ``Z``."""
+
+
+class Answer(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class WrongField(Answer):
+    field: str = Field(examples=["storyboard.shots.0.seed"])
+    message: str
+
+
+class Problem(Answer):
+    """Every error looks like this."""
+
+    error: str = Field(examples=["Not found"])
+    detail: str = Field(examples=["there is no job 'job_abc123'"])
+    timestamp: Time
+    code: str = Field(description="Stable, for programs", examples=["not_found"])
+    fields: list[WrongField] = Field(default=[], description="Where fields are wrong: which, and why")
+
+
+class ShotAnswer(Answer):
+    id: str = Field(examples=["shot_001"])
+    index: int = Field(description="From 0")
+    description: str
+    camera_move: CameraMove
+    duration_seconds: float
+    seed: int
+    status: ShotStatus
+    keyframe_url: str | None
+    video_url: str | None
+    poster_url: str | None
+    preview_url: str | None
+    error_message: str | None
+
+    @classmethod
+    def of(cls, shot: Shot, job_id: str | None = None) -> "ShotAnswer":
+        return cls(
+            id=shot.id, index=shot.index, description=shot.description, camera_move=shot.camera_move,
+            duration_seconds=shot.duration_seconds, seed=shot.seed, status=shot.status,
+            keyframe_url=file_url(job_id, shot.keyframe), video_url=file_url(job_id, shot.video),
+            poster_url=file_url(job_id, shot.poster), preview_url=file_url(job_id, shot.preview),
+            error_message=shot.error_message,
+        )
+
+
+class StoryboardAnswer(Answer):
+    """Can be sent back as a job's ``storyboard``."""
+
+    id: str
+    title: str
+    shots: list[ShotAnswer]
+
+    @classmethod
+    def of(cls, storyboard: Storyboard, job_id: str | None = None) -> "StoryboardAnswer":
+        return cls(
+            id=storyboard.id, title=storyboard.title,
+            shots=[ShotAnswer.of(shot, job_id) for shot in storyboard.shots],
+        )
+
+
+class JobAnswer(Answer):
+    id: str = Field(examples=["job_abc123"])
+    status: JobStatus
+    created_at: Time
+    updated_at: Time
+    started_at: Time | None
+    ended_at: Time | None
+    user_prompt: str = Field(examples=["A peaceful forest at sunrise"])
+    generation_mode: GenerationMode
+    model_id: str = Field(examples=["stub:animatic"])
+    keyframe_model_id: str | None
+    current_step: str = Field(description="The last progress message's `step`")
+    progress_percentage: float
+    output_video_url: str | None
+    poster_url: str | None
+    storyboard: StoryboardAnswer | None
+    error_message: str | None
+    error_code: str | None
+    position: int | None = Field(description="In the queue; 1 is next")
+    eta_seconds: float | None = Field(description="Null where unknown")
+    estimated_start: Time | None = Field(description="Null where unknown")
+    parent_id: str | None
+    video_ready: bool
+    priority: int
+    seed: int
+    width: int = Field(description="Pixels")
+    height: int = Field(description="Pixels")
+    num_frames: int = Field(description="Of a shot that does not say how long it lasts")
+    fps: float
+    num_inference_steps: int | None
+    negative_prompt: str | None
+    parameters: dict[str, Any] = Field(description="All of the model's own, defaults too")
+    max_shots: int
+    style_preferences: dict[str, str]
+    reference_image: str | None
+    continuity: str
+
+    @classmethod
+    def of(cls, job: Job) -> "JobAnswer":
+        done, effective, request = job.status is JobStatus.COMPLETED, job.effective, job.request
+        return cls(
+            id=job.id, status=job.status, created_at=timestamp(job.created_at), updated_at=timestamp(job.updated_at),
+            started_at=_time(job.started_at), ended_at=_time(job.ended_at), user_prompt=request["user_prompt"],
+            generation_mode=job.generation_mode, model_id=job.model_id, keyframe_model_id=job.keyframe_model_id,
+            current_step=job.current_step, progress_percentage=job.progress,
+            output_video_url=file_url(job.id, FINAL) if done else None,
+            poster_url=file_url(job.id, POSTER) if done else None,
+            storyboard=StoryboardAnswer.of(job.storyboard, job.id) if job.storyboard else None,
+            error_message=job.error_message, error_code=job.error_code, position=job.position, eta_seconds=None,
+            estimated_start=None, parent_id=job.parent_id, video_ready=done, priority=job.priority, seed=job.seed,
+            width=effective.width, height=effective.height, num_frames=effective.num_frames, fps=effective.fps,
+            num_inference_steps=effective.num_inference_steps, negative_prompt=effective.negative_prompt,
+            parameters=dict(effective.parameters), max_shots=request.get("max_shots", 0),
+            style_preferences=request.get("style_preferences") or {},
+            reference_image=request.get("reference_image"), continuity=request.get("continuity", "independent"),
+        )
+
+
+class JobPage(Answer):
+    jobs: list[JobAnswer]
+    total: int
+    page: int
+    page_size: int
+
+
+class EffectiveAnswer(Answer):
+    width: int
+    height: int
+    num_frames: int
+    fps: float
+    num_inference_steps: int | None
+    negative_prompt: str | None
+    seed: int
+    parameters: dict[str, Any]
+
+
+class DryRun(Answer):
+    """What a job would take; nothing was queued."""
+
+    model_id: str
+    keyframe_model_id: str | None
+    generation_mode: GenerationMode
+    num_shots: int = Field(description="At most")
+    effective: EffectiveAnswer
+    fits: bool
+    position: int
+    eta_seconds: float | None
+    estimated_start: Time | None
+
+
+class QueueEntry(Answer):
+    id: str
+    status: JobStatus
+    position: int | None
+    priority: int
+    model_id: str
+    user_prompt: str
+    current_step: str
+    progress_percentage: float
+    created_at: Time
+    eta_seconds: float | None
+    estimated_start: Time | None
+
+
+class QueueAnswer(Answer):
+    """What runs, then what waits, in the order in which it will be taken."""
+
+    paused: bool
+    queued: int
+    processing: int
+    jobs: list[QueueEntry]
+
+    @classmethod
+    def of(cls, view: QueueView) -> "QueueAnswer":
+        jobs = [_entry(job) for job in view.jobs]
+        return cls(paused=view.paused, queued=view.queued, processing=view.processing, jobs=jobs)
+
+
+class UploadAnswer(Answer):
+    file_id: str = Field(examples=["upload_abc123"])
+    filename: str = Field(description="The client's own name for it")
+    file_path: str = Field(examples=["/workspace/uploads/20260131_103000_upload_abc123.png"])
+    file_size_bytes: int
+    uploaded_at: Time
+    width: int = Field(description="Pixels")
+    height: int = Field(description="Pixels")
+
+    @classmethod
+    def of(cls, upload: Upload, public_path: str) -> "UploadAnswer":
+        return cls(
+            file_id=upload.id, filename=upload.filename, file_path=public_path, file_size_bytes=upload.size_bytes,
+            uploaded_at=timestamp(upload.created_at), width=upload.width, height=upload.height,
+        )
+
+
+class Message(Answer):
+    message: str
+
+
+class KeysConfigured(Answer):
+    anthropic: bool
+    replicate: bool
+    openai: bool
+
+
+class Health(Answer):
+    status: str = Field(json_schema_extra={"enum": ["healthy", "degraded"]})
+    version: str
+    timestamp: Time
+    api_keys_configured: KeysConfigured
+    models_available: int
+    reasons: list[str] = Field(description="Why it is degraded")
+
+
+class Ready(Answer):
+    status: str = Field(json_schema_extra={"enum": ["ready"]})
+
+
+DESCRIPTIONS = {
+    400: "Invalid input", 401: "An API key is needed", 403: "The host name or the origin is not ours",
+    404: "There is no such thing", 408: "The body did not arrive in time", 409: "It does not fit the present state",
+    413: "The body is too large", 416: "The file does not reach that far", 429: "The queue is full",
+    500: "Internal error", 503: "Cannot be done now", 507: "There is too little disk space",
+}
+ANYWHERE = (401, 403, 413, 500)
+
+
+def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The OpenAPI description of a route's error answers: *statuses*, and those that any route may give."""
+    said: dict[int | str, dict[str, Any]] = {
+        status: {"model": Problem, "description": DESCRIPTIONS[status]} for status in sorted({*statuses, *ANYWHERE})
+    }
+    if 429 in said:
+        said[429]["headers"] = {"Retry-After": {"description": "Seconds", "schema": {"type": "integer"}}}
+    return said
+
+
+
+
+def file_url(job_id: str | None, name: str | None) -> str | None:
+    """Where a job's file can be had."""
+    return f"/videos/{job_id}/{name}" if job_id and name else None
+
+
+def _time(seconds: float | None) -> str | None:
+    return None if seconds is None else timestamp(seconds)
+
+
+def _entry(job: Job) -> QueueEntry:
+    return QueueEntry(
+        id=job.id, status=job.status, position=job.position, priority=job.priority, model_id=job.model_id,
+        user_prompt=job.request["user_prompt"], current_step=job.current_step, progress_percentage=job.progress,
+        created_at=timestamp(job.created_at), eta_seconds=None, estimated_start=None,
+    )

@@ -1,0 +1,126 @@
+"""What the answers about models look like, and how a card becomes one."""
+
+from typing import Any
+
+from pydantic import Field
+
+from vidgen.api.wire import Answer
+from vidgen.cards import Card, Range
+from vidgen.registry import Model
+
+
+class RangeAnswer(Answer):
+    """Legal values are `min`, `min` + `step`, … up to `max`; any between them where `step` is 0."""
+
+    default: int | float
+    min: int | float
+    max: int | float
+    step: int | float
+
+    @classmethod
+    def of(cls, rule: Range | None) -> "RangeAnswer | None":
+        return None if rule is None else cls(
+            default=_number(rule.default), min=_number(rule.min), max=_number(rule.max), step=_number(rule.step)
+        )
+
+
+class CapabilitiesAnswer(Answer):
+    supports_text_to_video: bool
+    supports_image_to_video: bool
+    supports_text_to_image: bool
+    supports_negative_prompt: bool
+    reads_text: bool = Field(description="False: the shot's text reaches the model only through its keyframe")
+    max_frames: int | None
+    recommended_fps: int | float | None
+    width: RangeAnswer | None
+    height: RangeAnswer | None
+    num_frames: RangeAnswer | None
+    fps: RangeAnswer | None
+    num_inference_steps: RangeAnswer | None
+
+    @classmethod
+    def of(cls, card: Card) -> "CapabilitiesAnswer":
+        can = card.capabilities
+        return cls(
+            supports_text_to_video=can.text_to_video, supports_image_to_video=can.image_to_video,
+            supports_text_to_image=can.text_to_image, supports_negative_prompt=can.negative_prompt,
+            reads_text=can.reads_text, max_frames=int(card.frames.max) if card.frames else None,
+            recommended_fps=_number(card.fps.default) if card.fps else None,
+            width=RangeAnswer.of(card.width), height=RangeAnswer.of(card.height),
+            num_frames=RangeAnswer.of(card.frames), fps=RangeAnswer.of(card.fps),
+            num_inference_steps=RangeAnswer.of(card.steps),
+        )
+
+
+NOTHING = CapabilitiesAnswer(
+    supports_text_to_video=False, supports_image_to_video=False, supports_text_to_image=False,
+    supports_negative_prompt=False, reads_text=False, max_frames=None, recommended_fps=None, width=None, height=None,
+    num_frames=None, fps=None, num_inference_steps=None,
+)
+"""Of an entry whose card is broken."""
+
+
+class MemoryAnswer(Answer):
+    vram_gb: float
+    ram_gb: float
+    vram_gb_by_mode: dict[str, float]
+
+
+class LicenceAnswer(Answer):
+    name: str
+    url: str | None
+
+
+class ModelAnswer(Answer):
+    id: str = Field(examples=["stub:animatic"])
+    name: str
+    description: str
+    provider: str
+    revision: str | None
+    is_available: bool
+    unavailable_reason: str | None
+    capabilities: CapabilitiesAnswer
+    parameters: dict[str, Any] = Field(description="JSON Schema of a job's `parameters` for this model")
+    memory_requirements: MemoryAnswer
+    licence: LicenceAnswer | None
+    keyframe_model: str | None
+
+    @classmethod
+    def of(cls, model: Model, *, testing: bool = False) -> "ModelAnswer":
+        """:param testing: whether parameters that are there for tests are taken, and so shown."""
+        availability, card = model.availability(), model.card
+        known = _described(card, testing) if card else _undescribed(model)
+        return cls(id=model.id, is_available=availability.ok, unavailable_reason=availability.reason, **known)
+
+
+class ModelList(Answer):
+    models: list[ModelAnswer]
+    total: int
+
+
+def _number(value: float) -> int | float:
+    """*value*, without a fraction where it has none."""
+    return int(value) if float(value).is_integer() else value
+
+
+def _described(card: Card, testing: bool) -> dict[str, Any]:
+    takes = {name: p.schema() for name, p in card.parameters.items() if testing or not p.testing}
+    licence = card.licence
+    return {
+        "name": card.title, "description": card.description, "provider": card.provider, "revision": card.revision,
+        "capabilities": CapabilitiesAnswer.of(card),
+        "parameters": {"type": "object", "properties": takes, "additionalProperties": False},
+        "memory_requirements": MemoryAnswer(**card.memory.model_dump()),
+        "licence": LicenceAnswer(name=licence.name, url=licence.url) if licence else None,
+        "keyframe_model": card.keyframe_model,
+    }
+
+
+def _undescribed(model: Model) -> dict[str, Any]:
+    provider, _, name = model.id.partition(":")
+    return {
+        "name": name, "description": "This model's card cannot be read", "provider": provider, "revision": None,
+        "capabilities": NOTHING, "parameters": {"type": "object", "properties": {}, "additionalProperties": False},
+        "memory_requirements": MemoryAnswer(vram_gb=0.0, ram_gb=0.0, vram_gb_by_mode={}),
+        "licence": None, "keyframe_model": None,
+    }

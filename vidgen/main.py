@@ -1,0 +1,84 @@
+"""Starts the server: settings, workspace, engine, application, uvicorn, in this order, and back."""
+
+import gc
+import logging
+import sys
+
+from vidgen import logs
+from vidgen.api.app import create_app
+from vidgen.api.keys import keys_of
+from vidgen.api.serve import Server, allow_many_files, bind, port_of, url_of, way_out
+from vidgen.engine.engine import Engine
+from vidgen.errors import StartRefused
+from vidgen.media.files import Workspace
+from vidgen.registry import discover
+from vidgen.settings import Settings, load_settings
+
+log = logging.getLogger("vidgen.main")
+
+MB = 1_000_000
+REFUSED = 2
+"""Exit code where the server cannot start as it is configured."""
+
+
+def main() -> int:
+    """Serve until a signal ends it. Returns the exit code: 0, or 2 where the start was refused."""
+    try:
+        settings = load_settings()
+        logs.configure(settings.log_level, settings.log_format)
+        serve(settings)
+    except StartRefused as e:
+        print(f"vidgen cannot start: {e.detail}", file=sys.stderr)
+        return REFUSED
+    return 0
+
+
+def serve(settings: Settings) -> None:
+    """Serve until a signal ends it.
+
+    :raises StartRefused: in words for the person who starts it.
+    """
+    workspace = Workspace(settings.workspace_dir, settings.min_free_mb * MB)
+    workspace.prepare()
+    bound = [] if settings.api_port else bind(settings.api_host, 0)
+    workspace.lock(url_of(settings.api_host, port_of(bound) or settings.api_port))
+    try:
+        bound = bound or bind(settings.api_host, settings.api_port)
+        keys, key_file = keys_of(settings)
+        engine = Engine(settings, discover(settings), workspace)
+        engine.start()
+        port = port_of(bound)
+        server = Server(create_app(engine, keys), lambda: _announce(settings, port, key_file))
+        with way_out(server, engine.hurry):
+            allow_many_files()
+            settle_garbage()
+            try:
+                server.run(bound)
+            finally:
+                log.info("stopping", extra={"grace_s": settings.drain_s})
+                engine.close(settings.drain_s)
+    finally:
+        workspace.unlock()
+    log.info("stopped")
+
+
+def settle_garbage() -> None:
+    """What the imports made stays for good: the collector need not look at it again."""
+    gc.collect()
+    gc.freeze()
+    gc.enable()
+
+
+def _announce(settings: Settings, port: int, key_file) -> None:
+    url = url_of(settings.api_host, port)
+    log.info("serving", extra={"url": url, "host": settings.api_host, "port": port})
+    print(f"vidgen serves on {url} (pages at {url}/docs)", flush=True)
+    if key_file is not None:
+        print(
+            f"Callers from other machines need this key, which is kept in {key_file}:\n"
+            f"  X-API-Key: {key_file.read_text().strip()}", flush=True,
+        )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
