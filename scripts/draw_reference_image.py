@@ -19,6 +19,14 @@ SEED = 20
 QUALITY = 85
 TARGET = Path(__file__).resolve().parents[1] / "tests" / "data" / "reference.jpg"
 
+SKY = ((0, (44, 58, 98)), (0.3, (88, 98, 142)), (0.55, (160, 140, 162)), (0.76, (226, 164, 140)),
+       (0.92, (250, 196, 142)), (1, (252, 208, 156)))
+CLOUD_SHADE = ((0, (84, 84, 120)), (0.45, (128, 104, 138)), (0.75, (186, 118, 122)), (1, (222, 154, 130)))
+CLOUD_LIT = ((0, (196, 178, 196)), (0.45, (250, 196, 172)), (0.75, (255, 190, 138)), (1, (255, 222, 170)))
+TOP = ((610, 790), (668, 752), (742, 716), (812, 664), (868, 610), (940, 574), (1030, 552), (1128, 544), (1240, 552),
+       (1360, 534), (1480, 508), (1620, 492))
+SHORE = ((1250, 1090), (1120, 1010), (1010, 930), (905, 880), (820, 846), (745, 826), (690, 812), (610, 790))
+
 RGB = tuple[int, int, int]
 Size = tuple[int, int]
 
@@ -71,7 +79,12 @@ def glow(picture: Image.Image, centre: tuple[int, int], radius: int, colour: RGB
     mask = Image.new("L", picture.size)
     side = round(radius * 2 / 2**0.5)
     mask.paste(fall.resize((side, side), Image.Resampling.BICUBIC), (centre[0] - side // 2, centre[1] - side // 2))
-    return ImageChops.screen(picture, Image.composite(Image.new("RGB", picture.size, colour), Image.new("RGB", picture.size), mask))
+    return ImageChops.screen(picture, through(mask, colour))
+
+
+def through(mask: Image.Image, colour: RGB, otherwise: RGB = (0, 0, 0)) -> Image.Image:
+    """*colour* where the mask is white, *otherwise* where it is black."""
+    return Image.composite(Image.new("RGB", mask.size, colour), Image.new("RGB", mask.size, otherwise), mask)
 
 
 def relief(height: Image.Image, shift: tuple[int, int], strength: float) -> Image.Image:
@@ -83,18 +96,15 @@ def relief(height: Image.Image, shift: tuple[int, int], strength: float) -> Imag
 
 def sky(rng: Random) -> Image.Image:
     size = (WIDTH, HORIZON + 40)
-    picture = column(
-        [(0, (44, 58, 98)), (0.3, (88, 98, 142)), (0.55, (160, 140, 162)), (0.76, (226, 164, 140)), (0.92, (250, 196, 142)),
-         (1, (252, 208, 156))], size)
+    picture = column(SKY, size)
     picture = glow(picture, SUN, 900, (255, 150, 70), 130)
     for cell, start, opacity in (((520, 90), 118, 210), ((340, 46), 128, 190), ((180, 22), 140, 130)):
         density = fractal(rng, size, cell, 7)
         cover = ImageChops.multiply(curve(density, (start, 0), (start + 70, opacity)),
                                     grey_column([(0, 150), (0.35, 255), (0.8, 230), (1, 40)], size))
         lit = relief(density.filter(ImageFilter.GaussianBlur(3)), (3, -7), 2.4)
-        shade = column([(0, (84, 84, 120)), (0.45, (128, 104, 138)), (0.75, (186, 118, 122)), (1, (222, 154, 130))], size)
-        bright = column([(0, (196, 178, 196)), (0.45, (250, 196, 172)), (0.75, (255, 190, 138)), (1, (255, 222, 170))], size)
-        picture.paste(Image.composite(bright, shade, curve(lit, (96, 0), (165, 255))), (0, 0), cover)
+        clouds = Image.composite(column(CLOUD_LIT, size), column(CLOUD_SHADE, size), curve(lit, (96, 0), (165, 255)))
+        picture.paste(clouds, (0, 0), cover)
     picture = glow(picture, SUN, 420, (255, 190, 110), 190)
     return glow(picture, SUN, 120, (255, 236, 190), 255)
 
@@ -108,7 +118,8 @@ def sea(rng: Random, above: Image.Image) -> Image.Image:
     waves = _waves(rng, size)
     water = ImageChops.overlay(water, Image.merge("RGB", (waves,) * 3))
     path = Image.new("L", size)
-    ImageDraw.Draw(path).polygon([(SUN[0] - 26, 0), (SUN[0] + 26, 0), (SUN[0] + 190, size[1]), (SUN[0] - 190, size[1])], fill=235)
+    corners = [(SUN[0] - 26, 0), (SUN[0] + 26, 0), (SUN[0] + 190, size[1]), (SUN[0] - 190, size[1])]
+    ImageDraw.Draw(path).polygon(corners, fill=235)
     path = ImageChops.multiply(path.filter(ImageFilter.GaussianBlur(42)), curve(waves, (128, 0), (176, 255)))
     path = ImageChops.multiply(path, grey_column([(0, 255), (0.5, 190), (1, 70)], size))
     water.paste((255, 206, 146), (0, 0), path)
@@ -159,20 +170,17 @@ def far_coast(picture: Image.Image, rng: Random) -> None:
 
 
 def headland(picture: Image.Image, rng: Random) -> None:
-    top = [(610, 790), (668, 752), (742, 716), (812, 664), (868, 610), (940, 574), (1030, 552), (1128, 544), (1240, 552),
-           (1360, 534), (1480, 508), (1620, 492)]
-    shore = _rough(rng, [(1250, 1090), (1120, 1010), (1010, 930), (905, 880), (820, 846), (745, 826), (690, 812), (610, 790)])
-    mask = mask_of([*_rough(rng, top), (1620, 1090), *shore])
+    shore = _rough(rng, SHORE)
+    mask = mask_of([*_rough(rng, TOP), (1620, 1090), *shore])
     rock = fractal(rng, SIZE, (120, 70), 8, 0.62)
     strata = fractal(rng, SIZE, (260, 16), 6, 0.6)
     surface = Image.blend(rock, strata, 0.35)
     lit = ImageEnhance.Contrast(relief(surface, (4, 3), 1.9)).enhance(1.5)
     colours = Image.composite(column([(0, (150, 112, 84)), (0.6, (126, 88, 72)), (1, (70, 56, 60))], SIZE),
                               Image.new("RGB", SIZE, (24, 24, 34)), curve(lit, (70, 0), (210, 255)))
-    turf = ImageChops.multiply(_turf(rng, top), curve(rock, (60, 255), (190, 120)))
+    turf = ImageChops.multiply(_turf(), curve(rock, (60, 255), (190, 120)))
     grass = fractal(rng, SIZE, (9, 22), 4, 0.7)
-    green = Image.composite(Image.new("RGB", SIZE, (112, 104, 58)), Image.new("RGB", SIZE, (34, 42, 34)), grass)
-    colours.paste(green, (0, 0), turf)
+    colours.paste(through(grass, (112, 104, 58), (34, 42, 34)), (0, 0), turf)
     warm = Image.linear_gradient("L").rotate(90).resize(SIZE)
     colours = Image.composite(colours.point([round(i * 0.62) for i in range(256)] * 3), colours, warm)
     picture.paste(colours, (0, 0), mask)
@@ -189,39 +197,40 @@ def _foam(picture: Image.Image, rng: Random, shore: list[tuple[float, float]]) -
     picture.paste((236, 208, 196), (0, 0), foam)
 
 
-def _rough(rng: Random, line: list[tuple[float, float]]) -> list[tuple[float, float]]:
+def _rough(rng: Random, line: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """*line* with weathered edges: midpoints displaced, more down than across."""
     spread = 15.0
     for _ in range(5):
         finer = [line[0]]
-        for a, b in zip(line, line[1:], strict=False):
-            finer += [((a[0] + b[0]) / 2 + rng.uniform(-spread, spread) / 3, (a[1] + b[1]) / 2 + rng.uniform(-spread, spread)), b]
+        for (ax, ay), (bx, by) in zip(line, line[1:], strict=False):
+            across, down = rng.uniform(-spread, spread) / 3, rng.uniform(-spread, spread)
+            finer += [((ax + bx) / 2 + across, (ay + by) / 2 + down), (bx, by)]
         line, spread = finer, spread * 0.5
-    return line
+    return list(line)
 
 
-def _turf(rng: Random, top: list[tuple[float, float]]) -> Image.Image:
+def _turf() -> Image.Image:
     """Where grass grows: along the top, fading down the slope."""
-    below = [(x, y + 30 + 0.11 * (x - 600)) for x, y in reversed(top)]
-    mask = mask_of(top + below).filter(ImageFilter.GaussianBlur(14))
+    below = [(x, y + 30 + 0.11 * (x - 600)) for x, y in reversed(TOP)]
+    mask = mask_of([*TOP, *below]).filter(ImageFilter.GaussianBlur(14))
     return curve(mask, (30, 0), (190, 255))
 
 
 def lighthouse(picture: Image.Image) -> None:
     scale, (x, foot, height) = 3, (LAMP[0], 562, 272)
-    tower = Image.new("L", (WIDTH, HEIGHT))
     half_foot, half_top, gallery = 31, 18, foot - height + 46
     tower = mask_of([(x - half_foot, foot), (x - half_top, gallery), (x + half_top, gallery), (x + half_foot, foot)])
-    round_shade = Image.new("RGB", SIZE, (70, 66, 82))
-    light = Image.linear_gradient("L").rotate(-90).resize((2 * half_foot, 8)).resize((2 * half_foot, height))
-    lit = Image.composite(Image.new("RGB", light.size, (84, 80, 100)), Image.new("RGB", light.size, (252, 214, 176)),
-                          light.transpose(Image.Transpose.FLIP_LEFT_RIGHT).point([round(255 * (i / 255) ** 0.8) for i in range(256)]))
-    round_shade.paste(lit, (x - half_foot, foot - height))
-    picture.paste(round_shade, (0, 0), tower)
+    shadow = Image.linear_gradient("L").rotate(90).resize((2 * half_foot, height))    # black on the left
+    shadow = shadow.point([round(245 * (i / 255) ** 0.75) for i in range(256)])
+    walls = Image.new("RGB", SIZE)
+    walls.paste(through(shadow, (66, 60, 84), (246, 206, 170)), (x - half_foot, foot - height))
+    picture.paste(walls, (0, 0), tower)
     bands = Image.new("L", SIZE)
     draw = ImageDraw.Draw(bands)
     for i in (0.2, 0.58):
         draw.rectangle((x - 40, foot - height * (i + 0.16), x + 40, foot - height * i), fill=215)
-    picture.paste(ImageChops.multiply(round_shade, Image.new("RGB", SIZE, (196, 74, 62))), (0, 0), ImageChops.multiply(bands, tower))
+    red = ImageChops.multiply(walls, Image.new("RGB", SIZE, (196, 74, 62)))
+    picture.paste(red, (0, 0), ImageChops.multiply(bands, tower))
     fine = Image.new("RGBA", (160 * scale, 120 * scale))
     _lantern(ImageDraw.Draw(fine), scale, 80, 100)
     fine = fine.resize((160, 120), Image.Resampling.LANCZOS)
@@ -249,7 +258,8 @@ def _cottage(picture: Image.Image, x: int, foot: int) -> None:
     picture.paste(column([(0, (196, 166, 146)), (1, (170, 138, 124))], SIZE), (0, 0), walls)
     gable = mask_of([(x - 34, foot), (x - 34, foot - 30), (x - 14, foot - 52), (x + 6, foot - 30), (x + 6, foot)])
     picture.paste((226, 186, 152), (0, 0), gable)
-    picture.paste((74, 58, 62), (0, 0), mask_of([(x - 16, foot - 56), (x + 50, foot - 56), (x + 68, foot - 28), (x + 4, foot - 28)]))
+    roof = mask_of([(x - 16, foot - 56), (x + 50, foot - 56), (x + 68, foot - 28), (x + 4, foot - 28)])
+    picture.paste((74, 58, 62), (0, 0), roof)
     draw = ImageDraw.Draw(picture)
     for dx in (-20, 22, 44):
         draw.rectangle((x + dx, foot - 21, x + dx + 8, foot - 11), fill=(255, 206, 120))
@@ -268,10 +278,8 @@ def beam(picture: Image.Image) -> Image.Image:
     draw = ImageDraw.Draw(light)
     draw.polygon([(LAMP[0], LAMP[1] - 4), (-60, 96), (-60, 250), (LAMP[0], LAMP[1] + 4)], fill=120)
     light = light.filter(ImageFilter.GaussianBlur(16))
-    fall = Image.linear_gradient("L").rotate(90).resize(SIZE).point([max(0, min(255, round((i - 40) * 1.5))) for i in range(256)])
-    light = ImageChops.multiply(light, fall)
-    warm = Image.composite(Image.new("RGB", SIZE, (255, 226, 170)), Image.new("RGB", SIZE), light)
-    return ImageChops.screen(picture, warm)
+    fall = curve(Image.linear_gradient("L").rotate(90).resize(SIZE), (40, 0), (210, 255))
+    return ImageChops.screen(picture, through(ImageChops.multiply(light, fall), (255, 226, 170)))
 
 
 def tufts(picture: Image.Image, rng: Random) -> None:
@@ -295,9 +303,9 @@ def foreground(picture: Image.Image, rng: Random) -> None:
             height = tall * rng.uniform(0.35, 1) * (0.25 + abs(x / WIDTH - 0.42) * 1.25)
             lean, foot = rng.gauss(0.16, 0.24) * height, HEIGHT + 30
             middle, tip = (x + lean * 0.3, foot - height * 0.62), (x + lean, foot - height)
-            draw.polygon([(x - wide, foot), (middle[0] - wide * 0.6, middle[1]), tip, (middle[0] + wide * 0.6, middle[1]),
-                          (x + wide, foot)], fill=245)
-            edge.line([(x - wide, foot), (middle[0] - wide * 0.6, middle[1]), tip], fill=170, width=2)
+            left = [(x - wide, foot), (middle[0] - wide * 0.6, middle[1]), tip]
+            draw.polygon([*left, (middle[0] + wide * 0.6, middle[1]), (x + wide, foot)], fill=245)
+            edge.line(left, fill=170, width=2)
         picture.paste(colour, (0, 0), mask.filter(ImageFilter.GaussianBlur(blur)))
         light = rim.filter(ImageFilter.GaussianBlur(blur * 0.6))
         picture.paste((226, 152, 96), (0, 0), ImageChops.multiply(light, grey_column([(0.55, 220), (1, 30)], SIZE)))

@@ -8,10 +8,16 @@ from vidgen.types import Effective, GenerationMode
 
 @pytest.fixture
 def db(tmp_path):
-    """A database whose announcements are kept in ``db.announced``."""
-    announced = []
-    opened = Database(tmp_path / "vidgen.db", announced.append)
-    opened.announced = announced
+    """A database whose announcements are kept in ``db.announced`` and passed to ``db.listeners``."""
+    announced, listeners = [], []
+
+    def announce(changes):
+        announced.append(changes)
+        for listener in listeners:
+            listener(changes)
+
+    opened = Database(tmp_path / "vidgen.db", announce)
+    opened.announced, opened.listeners = announced, listeners
     yield opened
     opened.close()
 

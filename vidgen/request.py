@@ -75,7 +75,8 @@ class PlanRequest(Asked):
     model_id: ModelId | None = Field(None, description="Left out: DEFAULT_MODEL, else the best that can run now")
     max_shots: int = Field(3, ge=1, le=MAX_SHOTS, strict=True)
     style_preferences: dict[StyleKey, StyleValue] = Field(
-        default_factory=dict, max_length=MAX_STYLE_ENTRIES, examples=[{"mood": "calm", "color_palette": "warm"}]
+        default_factory=dict, max_length=MAX_STYLE_ENTRIES, examples=[{"mood": "calm", "color_palette": "warm"}],
+        json_schema_extra={"additionalProperties": False},
     )
 
 

@@ -38,7 +38,7 @@ class Settings(BaseSettings):
     age_s: float = Field(600, gt=0)
     cancel_grace_s: float = Field(10, gt=0)
     drain_s: float = Field(30, ge=0)
-    phase_deadline_s: float = Field(120, gt=0)
+    stall_s: float = Field(120, gt=0)
 
     # files
     workspace_dir: Path = Path("workspace")

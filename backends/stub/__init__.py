@@ -60,6 +60,7 @@ class StubBackend(Backend):
         from vidgen.media.video import ClipWriter
 
         previews = _Previews()
+        _note_letters(shot.caption, control)
         with ClipWriter(
             shot.output, width=shot.width, height=shot.height, fps=shot.fps, pixel_format="yuv420p",
             encoder=self.config.encoder, tick=control.check,
@@ -89,6 +90,13 @@ def _still(shot: RenderSpec, control: Control, trial: Trial) -> Still:
         shot.output.unlink(missing_ok=True)
         raise
     return Still(shot.output, shot.width, shot.height)
+
+
+def _note_letters(caption: str, control: Control) -> None:
+    from backends.stub.lettering import prepare
+
+    if left_out := prepare(caption).left_out:
+        control.note("caption_letters", f"no font here draws {left_out[:20]}: the caption goes without")
 
 
 class _Previews:

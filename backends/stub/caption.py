@@ -132,7 +132,8 @@ def _shorten(lettering: Lettering, line: str, size: int, room: float) -> str:
     return "".join(pieces).rstrip(" ,;:") + "…"
 
 
-def _letters(lettering: Lettering, lines: list[str], size: int, pitch: int, area: tuple[int, int], top: int) -> Image.Image:
+def _letters(lettering: Lettering, lines: list[str], size: int, pitch: int, area: tuple[int, int],
+             top: int) -> Image.Image:
     """The lines, centred, as a mask."""
     s = SUPERSAMPLE
     mask = Image.new("L", (area[0] * s, area[1] * s))

@@ -25,12 +25,11 @@ def _pines(pen: Pen, ground: Silhouette, stage: Stage, rng: Random, scale: float
 
 def _pine(pen: Pen, x: float, foot: float, height: float, rng: Random) -> None:
     tiers, half = (5 if height > 40 else 3), height * rng.uniform(0.15, 0.2)
-    left, right = [], []
+    edge: list[tuple[float, float]] = []                    # how far out, and how high, of one side
     for i in range(tiers):
         top, low = i / tiers, (i + 1) / tiers
-        left += [(x - half * top * 0.72, foot - height * (1 - top)), (x - half * low, foot - height * (1 - low) * 0.97)]
-        right += [(x + half * top * 0.72, foot - height * (1 - top)), (x + half * low, foot - height * (1 - low) * 0.97)]
-    pen.polygon([*left, *reversed(right)])
+        edge += [(half * top * 0.72, height * (1 - top)), (half * low, height * (1 - low) * 0.97)]
+    pen.polygon([(x - out, foot - up) for out, up in edge] + [(x + out, foot - up) for out, up in reversed(edge)])
 
 
 def _copse(pen: Pen, ground: Silhouette, stage: Stage, rng: Random, scale: float, which: str) -> None:
@@ -60,19 +59,25 @@ def _grass(pen: Pen, ground: Silhouette, stage: Stage, rng: Random, scale: float
 def _roofs(pen: Pen, ground: Silhouette, stage: Stage, rng: Random, scale: float, which: str) -> None:
     tall = STANDS_OUT[which] * scale * stage.unit
     for _ in range(round(7 * stage.size[0] / stage.frame[0])):
-        x, height = rng.uniform(0, stage.size[0]), tall * rng.uniform(0.3, 0.9)
-        foot = ground.ground(x)
-        if rng.random() < 0.4:                              # a water tank on legs
-            half = tall * 0.13
-            pen.box(x - half, foot - tall * 0.5, x + half, foot - tall * 0.18)
-            pen.polygon([(x - half, foot - tall * 0.5), (x, foot - tall * 0.64), (x + half, foot - tall * 0.5)])
-            for leg in (-0.9, 0, 0.9):
-                pen.line([(x + leg * half, foot - tall * 0.2), (x + leg * half, foot + 2)], max(1.0, tall * 0.02))
-        else:                                               # an aerial
-            pen.line([(x, foot - height), (x, foot + 2)], max(1.0, tall * 0.018))
-            for k in (0.08, 0.2, 0.32):
-                arm = tall * (0.1 - k * 0.12)
-                pen.line([(x - arm, foot - height * (1 - k)), (x + arm, foot - height * (1 - k))], max(1.0, tall * 0.014))
+        x = rng.uniform(0, stage.size[0])
+        draw = _tank if rng.random() < 0.4 else _aerial
+        draw(pen, x, ground.ground(x), tall, tall * rng.uniform(0.3, 0.9))
+
+
+def _tank(pen: Pen, x: float, foot: float, tall: float, height: float) -> None:
+    """Water on legs."""
+    half = tall * 0.13
+    pen.box(x - half, foot - tall * 0.5, x + half, foot - tall * 0.18)
+    pen.polygon([(x - half, foot - tall * 0.5), (x, foot - tall * 0.64), (x + half, foot - tall * 0.5)])
+    for leg in (-0.9, 0, 0.9):
+        pen.line([(x + leg * half, foot - tall * 0.2), (x + leg * half, foot + 2)], max(1.0, tall * 0.02))
+
+
+def _aerial(pen: Pen, x: float, foot: float, tall: float, height: float) -> None:
+    pen.line([(x, foot - height), (x, foot + 2)], max(1.0, tall * 0.018))
+    for k in (0.08, 0.2, 0.32):
+        arm, y = tall * (0.1 - k * 0.12), foot - height * (1 - k)
+        pen.line([(x - arm, y), (x + arm, y)], max(1.0, tall * 0.014))
 
 
 DRESSINGS = {"pines": _pines, "copse": _copse, "grass": _grass, "reeds": _grass, "roofs": _roofs}

@@ -77,9 +77,9 @@ def look_through(pose: Pose, depth: float, plane: tuple[int, int], frame: tuple[
     """
     seen = pose.at(depth)
     step = density / seen.zoom
-    x = (plane[0] - frame[0] * step) / 2 + seen.dx * density
-    y = (plane[1] - frame[1] * step) / 2 + seen.dy * density
-    return Window(max(0.0, min(x, plane[0] - frame[0] * step)), max(0.0, min(y, plane[1] - frame[1] * step)), step, shear)
+    spare_x, spare_y = (max(0.0, p - f * step) for p, f in zip(plane, frame, strict=True))
+    x, y = spare_x / 2 + seen.dx * density, spare_y / 2 + seen.dy * density
+    return Window(max(0.0, min(x, spare_x)), max(0.0, min(y, spare_y)), step, shear)
 
 
 class Sampler:

@@ -15,14 +15,15 @@ from zlib import crc32
 from PIL import ImageDraw, ImageFont
 
 FALLBACKS = (
-    "DejaVuSans.ttf", "NotoSans-Regular.ttf", "NotoSansCJK-Regular.ttc", "LiberationSans-Regular.ttf", "Arial Unicode.ttf",
-    "Arial.ttf", "segoeui.ttf", "YuGothM.ttc", "msyh.ttc",
+    "DejaVuSans.ttf", "NotoSans-Regular.ttf", "NotoSansCJK-Regular.ttc", "LiberationSans-Regular.ttf",
+    "Arial Unicode.ttf", "Arial.ttf", "segoeui.ttf", "YuGothM.ttc", "msyh.ttc",
 )
 SPELLED = {
-    "ß": "ss", "ẞ": "SS", "æ": "ae", "Æ": "AE", "œ": "oe", "Œ": "OE", "þ": "th", "Þ": "Th", "ð": "d", "Ð": "D", "ı": "i",
-    "–": "-", "—": " - ", "‐": "-", "‑": "-", "−": "-", "•": "·", "‚": ",", "„": "“", "‹": "‹", "€": "EUR", "£": "GBP",
-    "¡": "!", "¿": "?", "×": "x", "№": "No.", "ł": "l\u0337", "Ł": "L\u0337", "ø": "o\u0338", "Ø": "O\u0338",
-    "đ": "d\u0335", "Đ": "D\u0335", "ħ": "h\u0335", "Ħ": "H\u0335",
+    "ß": "ss", "ẞ": "SS", "æ": "ae", "Æ": "AE", "œ": "oe", "Œ": "OE", "þ": "th", "Þ": "Th", "ð": "d", "Ð": "D",
+    "ı": "i", "\u2010": "-", "\u2011": "-", "\u2012": "-", "\u2013": "-", "\u2014": " - ", "\u2212": "-", "•": "·",
+    "‚": ",", "„": "“", "€": "EUR", "£": "GBP", "¡": "!", "¿": "?", "\u00d7": "x", "№": "No.",
+    "ł": "l\u0337", "Ł": "L\u0337", "ø": "o\u0338", "Ø": "O\u0338", "đ": "d\u0335", "Đ": "D\u0335",
+    "ħ": "h\u0335", "Ħ": "H\u0335",
 }
 # Strokes in parts of the font's size, from the middle of the letter; y from its top, foot or centre, down.
 ABOVE = {
@@ -32,18 +33,21 @@ ABOVE = {
     "\u0306": (((-.12, -.15), (-.06, -.06), (.06, -.06), (.12, -.15)),), "\u0307": (((0, -.1), (0, -.06)),),
     "\u0308": (((-.1, -.1), (-.1, -.06)), ((.1, -.1), (.1, -.06))),
     "\u030a": (((0, -.16), (.05, -.11), (0, -.05), (-.05, -.11), (0, -.16)),),
-    "\u030b": (((-.02, -.15), (-.09, -.04)), ((.13, -.15), (.06, -.04))), "\u0309": (((-.04, -.15), (.05, -.12), (0, -.04)),),
+    "\u030b": (((-.02, -.15), (-.09, -.04)), ((.13, -.15), (.06, -.04))),
+    "\u0309": (((-.04, -.15), (.05, -.12), (0, -.04)),),
 }
 BELOW = {
     "\u0327": (((0, .01), (.03, .07), (-.05, .13)),), "\u0328": (((.07, .0), (.03, .09), (.11, .13)),),
     "\u0323": (((0, .07), (0, .1)),), "\u0326": (((.02, .05), (-.03, .15)),), "\u0331": (((-.13, .09), (.13, .09)),),
 }
 ACROSS = {
-    "\u0337": (((-.13, .09), (.13, -.1)),), "\u0338": (((-.24, .3), (.24, -.3)),), "\u0335": (((-.05, -.2), (.24, -.2)),),
+    "\u0337": (((-.13, .09), (.13, -.1)),), "\u0338": (((-.24, .3), (.24, -.3)),),
+    "\u0335": (((-.05, -.2), (.24, -.2)),),
 }
 MARKS = ABOVE | BELOW | ACROSS
 STROKE = 0.075                          # of the font's size
 DOTTED = "ij"
+JOINERS = "\u200c\u200d"
 
 
 @cache
@@ -70,10 +74,11 @@ def _draws(name: str | None, letter: str) -> bool:
 
 @dataclass(frozen=True)
 class Lettering:
-    """Text that can be drawn, and with which font: None is the shipped one."""
+    """Text that can be drawn, with which font (None: the shipped one), and the letters that cannot."""
 
     text: str
     font: str | None = None
+    left_out: str = ""
 
     def length(self, text: str, size: int) -> float:
         """How wide *text* is, pixels."""
@@ -96,22 +101,41 @@ class Lettering:
 def prepare(text: str) -> Lettering:
     """*text* with what can be drawn of it."""
     clean = " ".join(_visible(text).split())
-    latin = unicodedata.normalize("NFD", "".join(SPELLED.get(letter, letter) for letter in unicodedata.normalize("NFC", clean)))
-    missing = [letter for letter in latin if letter not in MARKS and not _draws(None, letter)]
+    latin = _latin(clean)
+    missing = _missing(latin, None)
     if not missing:
         return Lettering(latin)
-    best = max(FALLBACKS, key=lambda name: sum(_draws(name, letter) for letter in missing))
-    if any(_draws(best, letter) for letter in missing):
-        kept = (letter for letter in clean if _draws(best, letter) or unicodedata.combining(letter))
-        return Lettering(" ".join("".join(kept).split()), best)
-    return Lettering(" ".join("".join(letter for letter in latin if letter not in missing).split()))
+    best = min(FALLBACKS, key=lambda name: len(_missing(missing, name)))
+    if len(_missing(missing, best)) < len(missing):
+        return _without(clean, _missing(clean, best), best)
+    return _without(latin, missing, None)
+
+
+def _latin(text: str) -> str:
+    """*text* as base letters and marks, spelled out where the shipped font has no such letter."""
+    spelled = "".join(SPELLED.get(letter, letter) for letter in unicodedata.normalize("NFC", text))
+    return unicodedata.normalize("NFD", spelled)
+
+
+def _missing(text: str, font: str | None) -> str:
+    """The letters of *text* that *font* has no glyph for."""
+    return "".join(
+        letter for letter in dict.fromkeys(text)
+        if not (letter in MARKS if font is None else unicodedata.combining(letter) or letter in JOINERS)
+        and not _draws(font, letter)
+    )
+
+
+def _without(text: str, missing: str, font: str | None) -> Lettering:
+    kept = "".join(letter for letter in text if letter not in missing)
+    return Lettering(" ".join(kept.split()), font, missing)
 
 
 def clusters(text: str) -> list[str]:
     """*text* in pieces that must not be parted: a letter with its marks."""
     pieces: list[str] = []
     for letter in text:
-        if pieces and (unicodedata.combining(letter) or letter == "\u200d" or pieces[-1].endswith("\u200d")):
+        if pieces and (unicodedata.combining(letter) or letter in JOINERS or pieces[-1][-1] in JOINERS):
             pieces[-1] += letter
         else:
             pieces.append(letter)
@@ -131,7 +155,7 @@ def font_names() -> str:
 def _visible(text: str) -> str:
     """Without controls, direction overrides and other letters that draw nothing; joiners stay, scripts need them."""
     return "".join(
-        letter if letter in "\u200c\u200d" or unicodedata.category(letter)[0] != "C" else " " if letter.isspace() else ""
+        letter if letter in JOINERS or unicodedata.category(letter)[0] != "C" else " " * letter.isspace()
         for letter in text
     )
 

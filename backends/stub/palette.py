@@ -82,14 +82,16 @@ LAND_WORDS = {
     "snow": "snow snowy arctic ice glacier frozen winter blizzard antarctic",
 }
 ELEMENT_WORDS = {
-    "sun": "sun sunrise sunset sunny", "moon": "moon moonlit moonlight", "stars": "star starry starlit galaxy space cosmos",
+    "sun": "sun", "moon": "moon moonlit moonlight", 
+    "stars": "star starry starlit galaxy space cosmos",
     "clouds": "cloud cloudy overcast storm stormy", "birds": "bird gull seagull flock raven crow swallow",
-    "mist": "mist misty fog foggy haze hazy dreamy mysterious ethereal", "snowfall": "snowfall snowing blizzard snowflake",
+    "mist": "mist misty fog foggy haze hazy dreamy mysterious ethereal",
+    "snowfall": "snowfall snowing blizzard snowflake",
     "rain": "rain rainy drizzle storm stormy raining thunderstorm", "boat": "boat ship sail sailing sailboat yacht",
     "person": "person people man woman girl boy child figure hero traveller traveler wanderer hiker astronaut "
               "couple he she dancer walker human",
     "house": "house cabin cottage farm barn hut home village", "lighthouse": "lighthouse beacon",
-    "trees": "tree pine grove forest wood", "caption": "caption text subtitle subtitles title word words lettering",
+    "trees": "tree pine", "caption": "caption text subtitle subtitles title word words lettering",
     "grain": "grain grainy noise noisy texture",
 }
 FRAMING_WORDS = {
@@ -141,7 +143,7 @@ def read_look(texts: Iterable[str], negative: str | None, guidance: float, rng: 
     """
     left_out = set(_words(negative or ""))
     words = [word for text in texts for word in _words(text) if word not in left_out]
-    barred = {kind: _tags(left_out, kind) for kind in KINDS}
+    barred = {kind: _barred(left_out, kind) for kind in KINDS}
     hour = _pick(words, "hour", barred) or _pick(words, "mood", barred, other="hour") or _any(
         rng, ("day", "dawn", "dusk"), barred["hour"])
     land = _pick(words, "land", barred) or _any(rng, ("hills", "mountains", "lake"), barred["land"])
@@ -169,6 +171,15 @@ def _words(text: str) -> Iterator[str]:
 
 def _tags(words: Iterable[str], kind: str) -> Counter[str]:
     return Counter(tag for word in words for tag in KINDS[kind].get(word, ()))
+
+
+def _barred(words: Iterable[str], kind: str) -> Counter[str]:
+    """The tags that *words* forbid: "moon" takes away the moon and not the night that it also speaks of."""
+    elements = KINDS["element"]
+    return Counter(
+        tag for word in words for tag in KINDS[kind].get(word, ())
+        if kind == "element" or word == tag or word not in elements
+    )
 
 
 def _pick(words: Iterable[str], kind: str, barred: Mapping[str, Counter], other: str | None = None) -> str | None:

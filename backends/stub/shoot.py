@@ -80,12 +80,15 @@ def still(shot: RenderSpec, tick: Tick, passed: Tick) -> Image.Image:
 
 
 def _read(shot: RenderSpec, pull: float) -> tuple[Look, dict[str, Random]]:
-    place = f"{shot.seed}/{shot.prompt}"
-    rngs = {name: Random(f"{name}/{place}") for name in ("words", "layout")}
-    rngs |= {name: Random(f"{name}/{place}/{shot.negative_prompt or ''}") for name in ("detail", "grain")}
+    rngs = {name: _rng(name, shot.seed, shot.prompt) for name in ("words", "layout")}
+    rngs |= {name: _rng(name, shot.seed, shot.prompt, shot.negative_prompt) for name in ("detail", "grain")}
     texts = [*shot.style.values(), shot.prompt]
     guidance = shot.parameters.get("guidance_scale", GUIDANCE)
     return read_look(texts, shot.negative_prompt, guidance, rngs["words"], pull), rngs
+
+
+def _rng(*of: object) -> Random:
+    return Random(repr(of).encode("utf-8", "surrogatepass"))
 
 
 def passes(shot: RenderSpec) -> int:

@@ -124,15 +124,17 @@ def _clouds(sky: Image.Image, stage: Stage, look: Look, rng: Random, octaves: in
 def _birds(sky: Image.Image, stage: Stage, look: Look, rng: Random) -> None:
     x, y = stage.x(rng.uniform(0.25, 0.75)), stage.y(rng.uniform(0.16, 0.32))
     span = stage.unit * 0.022
-    flock = [(x + rng.gauss(0, span * 4), y + rng.gauss(0, span * 1.6), span * rng.uniform(0.6, 1)) for _ in range(7)]
+    flock = [
+        (x + rng.gauss(0, span * 4), y + rng.gauss(0, span * 1.6), span * rng.uniform(0.6, 1)) for _ in range(7)
+    ]
     top, bottom = max(0, int(y - span * 8)), min(stage.size[1], int(y + span * 8))
     mask = Image.new("L", (stage.size[0] * SUPERSAMPLE, (bottom - top) * SUPERSAMPLE))
     pen = Pen(ImageDraw.Draw(mask), top)
     for bx, by, wing in flock:
         beat = rng.uniform(0.15, 0.5)
         for side in (-1, 1):
-            arc = [(bx + side * wing * k, by - wing * beat * sin(k * pi) + wing * 0.1 * k) for k in (0, .2, .4, .6, .8, 1)]
-            pen.line(arc, max(0.8, wing * 0.09))
+            arc = ((side * k, 0.1 * k - beat * sin(k * pi)) for k in (0, .2, .4, .6, .8, 1))
+            pen.line([(bx + wing * x, by + wing * y) for x, y in arc], max(0.8, wing * 0.09))
     sky.paste(look.hour.near, (0, top), mask.reduce(SUPERSAMPLE).point([i * 3 // 4 for i in range(256)]))
 
 

@@ -76,7 +76,8 @@ class Pen:
         return point[0] * SUPERSAMPLE, (point[1] - self._top) * SUPERSAMPLE
 
 
-def cut(stage: Stage, line: Sequence[float], above: float, dress: Callable[[Pen, Silhouette], None] | None) -> Silhouette:
+def cut(stage: Stage, line: Sequence[float], above: float,
+        dress: Callable[[Pen, Silhouette], None] | None) -> Silhouette:
     """The silhouette of the ground *line*.
 
     :param line: the ground's y at equal distances from the plane's left edge to its right.

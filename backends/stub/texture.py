@@ -32,7 +32,8 @@ def fractal(rng: Random, size: tuple[int, int], cell: tuple[float, float], octav
     return total
 
 
-def grain(rng: Random, size: tuple[int, int], passes: int, passed: Tick, levels: tuple[int, int] = SCENE) -> Image.Image:
+def grain(rng: Random, size: tuple[int, int], passes: int, passed: Tick,
+          levels: tuple[int, int] = SCENE) -> Image.Image:
     """*passes* octaves from broad to fine, centred on 128; the passes after the finest lay more of it.
 
     :param passed: called after each.

@@ -22,8 +22,8 @@ def paint_water(picture: Image.Image, stage: Stage, look: Look, rng: Random, lin
     if depth < 2 or top < 2:
         return
     deep = mix(look.ground, look.hour.near, 0.45)
-    tint = gradient(((0, mix(look.hour.sky[-1][1], deep, 0.25)), (0.35, mix(look.hour.sky[1][1], deep, 0.55)), (1, deep)),
-                    depth, 0, depth).resize((width, depth), Image.Resampling.NEAREST)
+    stops = ((0, mix(look.hour.sky[-1][1], deep, 0.25)), (0.35, mix(look.hour.sky[1][1], deep, 0.55)), (1, deep))
+    tint = gradient(stops, depth, 0, depth).resize((width, depth), Image.Resampling.NEAREST)
     if look.land == "lake":
         mirrored = picture.crop((0, max(0, top - depth), width, top)).transpose(Image.Transpose.FLIP_TOP_BOTTOM)
         tint.paste(Image.blend(mirrored, tint.crop((0, 0, *mirrored.size)), 0.4), (0, 0))

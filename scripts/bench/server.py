@@ -19,6 +19,7 @@ import psutil
 ROOT = Path(__file__).resolve().parents[2]
 START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 30.0
+KEPT_ALIVE_S = 2.0                          # a connection that was idle for longer is opened again
 LOOK_S = 0.002                              # between two tries to reach a server that is starting
 
 
@@ -33,14 +34,16 @@ class Client:
 
     def __init__(self, port: int):
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-        self._connection.connect()
-        self._connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._used = time.monotonic()
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
         """The answer's JSON.
 
         :raises RuntimeError: where the status is an error.
         """
+        if time.monotonic() - self._used > KEPT_ALIVE_S:
+            self._connection.close()
+        self._used = time.monotonic()
         raw = None if body is None else json.dumps(body).encode()
         self._connection.request(method, path, raw, {"Content-Type": "application/json"})
         answer = self._connection.getresponse()

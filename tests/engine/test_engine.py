@@ -266,10 +266,10 @@ def test_a_failing_render_is_tried_again_and_the_job_completes(start):
 
 
 def test_a_render_that_never_ends_is_overdue_and_fails_with_the_reason(start):
-    engine = start(phase_deadline_s=0.3)
+    engine = start(stall_s=0.3)
     job, _ = engine.submit(ask(parameters={"wait_at_step": 2}))
     done = wait(engine, job.id, JobStatus.FAILED)
-    assert "render did not end within 0.3 s" in done.error_message
+    assert "render made no progress for 0.3 s" in done.error_message
     assert done.error_code == "overdue"
 
 

@@ -46,8 +46,9 @@ def test_a_workspace_that_cannot_be_made(tmp_path):
 
 
 @pytest.mark.parametrize("job_id", [
-    "", "job_", "job_0123456789abcde", "job_0123456789abcdef0", "job_0123456789ABCDEF", "../../etc", "job_0123456789abcdef/",
-    "job_0123456789abcdef\n", "job_0123456789abcde\0", "job_ⅰ123456789abcdef", "job_٠123456789abcdef",
+    "", "job_", "job_0123456789abcde", "job_0123456789abcdef0", "job_0123456789ABCDEF", "../../etc",
+    "job_0123456789abcdef/", "job_0123456789abcdef\n", "job_0123456789abcde\0",
+    "job_ⅰ123456789abcdef", "job_٠123456789abcdef",
 ])
 def test_what_is_no_jobs_id(workspace, job_id):
     with pytest.raises(NotFound):

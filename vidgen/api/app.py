@@ -68,6 +68,8 @@ def _described(app: FastAPI, keys: Keys) -> Callable[[], dict[str, Any]]:
             for path, operations in schema["paths"].items():
                 for operation in operations.values():
                     operation["responses"].pop("422", None)
+                    for parameter in operation.get("parameters", ()):
+                        _cannot_be_null(parameter)
                     if keys.needed and path not in OPEN_PATHS:
                         operation["security"] = [{"bearer": []}, {"header": []}]
             parts = schema["components"]
@@ -82,3 +84,11 @@ def _described(app: FastAPI, keys: Keys) -> Callable[[], dict[str, Any]]:
         return app.openapi_schema
 
     return openapi
+
+
+def _cannot_be_null(parameter: dict[str, Any]) -> None:
+    """Take JSON's null out of the schema of a query parameter or header: it may be left out, and that is all."""
+    schema = parameter["schema"]
+    kinds = [kind for kind in schema.pop("anyOf", ()) if kind != {"type": "null"}]
+    if kinds:
+        parameter["schema"] = schema | (kinds[0] if len(kinds) == 1 else {"anyOf": kinds})

@@ -12,7 +12,7 @@ from typing import Any
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
 
-from vidgen.api.limits import MAX_FIELD_CHARS, MAX_JSON_DEPTH, MAX_JSON_INTEGER
+from vidgen.api.limits import MAX_EXACT_FLOAT, MAX_FIELD_CHARS, MAX_JSON_DEPTH, MAX_JSON_INTEGER
 from vidgen.errors import FieldError, InvalidInput
 
 
@@ -115,11 +115,12 @@ def _integer(digits: str) -> int:
     return int(digits)
 
 
-def _number(digits: str) -> float:
+def _number(digits: str) -> int | float:
+    """JSON has one kind of number: 24.0 is the integer 24, as far as floating point tells integers apart."""
     value = float(digits)
     if not math.isfinite(value):
         raise _wrong("has a number that is too large")
-    return value
+    return int(value) if value.is_integer() and abs(value) <= MAX_EXACT_FLOAT else value
 
 
 def _check_depth(value: Any) -> None:

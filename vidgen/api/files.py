@@ -143,9 +143,16 @@ VIDEO = FILE | {
 }
 
 
+CONDITIONS = {"parameters": [
+    {"name": name, "in": "header", "required": False, "schema": {"type": "string"}, "example": example}
+    for name, example in (("Range", "bytes=0-99"), ("If-Range", '"a-b-c"'), ("If-None-Match", '"a-b-c"'))
+]}
+"""The headers that an answer depends on; they are never wrong, only without effect."""
+
+
 @strict.get(
     "/api/v1/jobs/{job_id}/video", summary="Download the finished video", response_class=Response,
-    responses=errors(404, 409, 416) | VIDEO,
+    responses=errors(404, 409, 416) | VIDEO, openapi_extra=CONDITIONS,
 )
 def get_video(request: Request, engine: EngineHere, job_id: JobId) -> Response:
     return answer_file(engine.video(job_id), request, download_as=f"{job_id}.mp4")
@@ -153,7 +160,7 @@ def get_video(request: Request, engine: EngineHere, job_id: JobId) -> Response:
 
 @router.get(
     "/videos/{job_id}/{file}", summary="A file that a job's answers name", response_class=Response,
-    responses=errors(404, 416) | FILE,
+    responses=errors(404, 416) | FILE, openapi_extra=CONDITIONS,
 )
 def get_file(
     request: Request, engine: EngineHere, job_id: JobId,

@@ -19,6 +19,7 @@ MAX_SEARCH_CHARS = 200
 MAX_IDEMPOTENCY_KEY_CHARS = 200
 MAX_JSON_DEPTH = 32
 MAX_JSON_INTEGER = 2**63 - 1
+MAX_EXACT_FLOAT = 2**53                # beyond it, floating point skips integers
 MAX_FIELDS_NAMED = 20                  # wrong fields that one answer lists
 MAX_FIELD_CHARS = 200                  # of a field's name in an error
 MAX_MESSAGE_CHARS = 300                # of what is said about a field

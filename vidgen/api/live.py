@@ -23,9 +23,18 @@ from vidgen.api.limits import KEEPALIVE_S, MESSAGES_BURST, MESSAGES_PER_S, STUCK
 from vidgen.api.sockets import EXTENSION, TOO_MUCH, SocketConnection, text_frame
 from vidgen.api.wire import JobId, errors
 from vidgen.errors import InvalidInput, NotFound, VidgenError
-from vidgen.types import Event
+from vidgen.types import Event, EventType
 
 MAX_SEQ = 2**63 - 1
+SERVER_SENT = {
+    "type": "object", "required": ["event", "data"], "properties": {
+        "id": {"type": "string", "pattern": "^[0-9]+$"},
+        "event": {"enum": ["connected", *EventType]},
+        "data": {"type": "string", "contentMediaType": "application/json"},
+    },
+}
+"""How OpenAPI describes one event of the stream."""
+
 RETRY_MS = 2_000
 """After how long a browser opens a lost event stream again."""
 
@@ -278,17 +287,18 @@ class EventStream(Response):
 
 
 def _server_sent(message: dict[str, Any]) -> bytes:
-    data = json.dumps(message, ensure_ascii=False)
-    return f"id: {message['seq']}\nevent: {message['type']}\ndata: {data}\n\n".encode()
+    """A message of the greeting. ``connected`` has no id: who got only that, and comes back, has missed the rest."""
+    numbered = "" if message["type"] == "connected" else f"id: {message['seq']}\n"
+    return f"{numbered}event: {message['type']}\ndata: {json.dumps(message, ensure_ascii=False)}\n\n".encode()
 
 
 @router.get(
     "/api/v1/jobs/{job_id}/events", tags=["Live"], summary="A job's events as server-sent events",
     response_class=Response,
     responses=errors(400, 404, 429) | {
-        200: {"description": "Each event's `id` is the message's `seq`, its `event` the message's `type`; "
-                             "the stream ends after the job's last message",
-              "content": {"text/event-stream": {"schema": {"type": "string"}}}},
+        200: {"description": "Each event's `id` is the message's `seq` (`connected` has none), its `event` the "
+                             "message's `type`; the stream ends after the job's last message",
+              "content": {"text/event-stream": {"itemSchema": SERVER_SENT}}},
         204: {"description": "The job has ended and nothing came after the number given; do not connect again"},
     },
 )

@@ -182,4 +182,4 @@ class SocketConnection(WebSocketsSansIOProtocol):
         self.transport.write(b"".join(self.conn.data_to_send()))
         self.close_sent = True
         self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
-        self.loop.call_later(LINGER_S, self.transport.abort)
+        self.close_timer = self.loop.call_later(LINGER_S, self.transport.abort)

@@ -20,7 +20,7 @@ router = APIRouter(tags=["Upload"], route_class=StrictRoute)
 BODY: dict[str, Any] = {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": {
     "type": "object", "required": ["file"], "additionalProperties": False,
     "properties": {"file": {"type": "string", "format": "binary", "description": "JPEG, PNG or WebP, at most 10 MB"}},
-}}}}}
+}, "encoding": {"file": {"contentType": "image/jpeg, image/png, image/webp"}}}}}}
 
 
 @router.post(

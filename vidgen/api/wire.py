@@ -241,7 +241,7 @@ DESCRIPTIONS = {
     413: "The body is too large", 416: "The file does not reach that far", 429: "The queue is full",
     500: "Internal error", 503: "Cannot be done now", 507: "There is too little disk space",
 }
-ANYWHERE = (401, 403, 413, 500)
+ANYWHERE = (400, 401, 403, 413, 500)
 
 
 def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:

@@ -39,7 +39,7 @@ class Title:
 class StepControl:
     """The ``Control`` of one attempt. Made by the lane, called by the rendering thread, signalled by any thread.
 
-    :param deadline_s: how long one phase may last without ending.
+    :param deadline_s: how long the step may go without a sign of life, which is a call of :meth:`step`.
     :param show: is given a preview image at most once a second; must not wait.
     """
 
@@ -54,7 +54,7 @@ class StepControl:
         self._cancelled = threading.Event()
         self._interrupted = threading.Event()
         self._phase = ""
-        self._phase_since = time.monotonic()
+        self._alive_at = time.monotonic()
         self._fraction = 0.0
         self._preview_at = 0.0
 
@@ -66,18 +66,21 @@ class StepControl:
         """Ask the step to go back to the queue; the server is going down."""
         self._interrupted.set()
 
-    def check(self) -> None:
+    def heed(self) -> None:
+        """Raise where the step must end; for waits that watch over their own deadline, such as those for ffmpeg."""
         if self._cancelled.is_set():
             raise Cancelled(lifecycle.CANCELLED_MESSAGE)
         if self._interrupted.is_set():
             raise Interrupted("the server is going down")
-        if time.monotonic() - self._phase_since > self._deadline_s:
-            raise Overdue(f"{self._phase or 'the step'} did not end within {self._deadline_s:g} s")
+
+    def check(self) -> None:
+        self.heed()
+        if time.monotonic() - self._alive_at > self._deadline_s:
+            raise Overdue(f"{self._phase or 'the step'} made no progress for {self._deadline_s:g} s")
 
     def step(self, phase: str, i: int, n: int, preview: bytes | None = None) -> None:
         self.check()
-        if phase != self._phase:
-            self._phase, self._phase_since = phase, time.monotonic()
+        self._phase, self._alive_at = phase, time.monotonic()
         self._fraction = max(self._fraction, _fraction(phase, i, n))
         title = str(self.title)
         extra = {"phase": phase, "phase_step": i, "phase_steps": n, "attempt": self.step_row.attempts}

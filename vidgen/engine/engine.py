@@ -269,7 +269,7 @@ class Engine:
         return widths | {Lane.PLANNER: many, Lane.ASSEMBLER: 1}
 
     def _control(self, step: Step) -> StepControl:
-        return StepControl(step, self._database, self.settings.phase_deadline_s, self._previews.show)
+        return StepControl(step, self._database, self.settings.stall_s, self._previews.show)
 
     def _recover(self) -> None:
         self._paused = self._database.read(lambda conn: state.get(conn, "paused", False))

@@ -130,7 +130,7 @@ class Steps:
         if self._publisher.adopt(at.step, at.folder / name, key) is None:
             self._mark_rendering(at)
             still = model.backend.render(model.card, spec, at.control)
-            at.control.check()
+            at.control.heed()
             self._publisher.publish(at.step, still.path, at.folder / name, key, {})
 
         def outcome(tx: Tx) -> None:
@@ -179,10 +179,10 @@ class Steps:
         poster = at.temporary(poster_name)
         last = at.temporary(last_name) if specs.is_chained(at.job) else None
         video.inspect(
-            clip.path, num_frames=clip.num_frames, poster=poster, last_frame=last, tick=at.control.check,
+            clip.path, num_frames=clip.num_frames, poster=poster, last_frame=last, tick=at.control.heed,
             timeout_s=self._settings.ffmpeg_timeout_s,
         )
-        at.control.check()
+        at.control.heed()
         self._workspace.publish(poster, at.folder / poster_name)
         if last is not None:
             self._workspace.publish(last, at.folder / last_name)
@@ -221,13 +221,13 @@ class Steps:
     def _join(self, at: Attempt, determined: dict, key: str) -> None:
         shots, joined = at.job.storyboard.shots, at.temporary(FINAL)
         video.join(
-            [at.folder / shot.video for shot in shots], joined, encoder=self._encoder, tick=at.control.check,
+            [at.folder / shot.video for shot in shots], joined, encoder=self._encoder, tick=at.control.heed,
             metadata={"title": at.job.storyboard.title, recipe.METADATA_KEY: recipe.canonical(determined)},
             timeout_s=self._settings.ffmpeg_timeout_s,
         )
         self._write_sheet(at, determined)
         self._workspace.link(at.folder / shots[0].poster, at.folder / POSTER)
-        at.control.check()
+        at.control.heed()
         self._publisher.publish(at.step, joined, at.folder / FINAL, key, {})
 
     def _write_sheet(self, at: Attempt, determined: dict) -> None:

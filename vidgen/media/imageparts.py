@@ -1,7 +1,7 @@
 """JPEG, PNG and WebP taken apart without decoding: size, orientation, and the parts that make pixels.
 
 Only those parts reach the decoder. What else a file carries (text, profiles, thumbnails, animation, anything behind
-its end) is where the bombs are: 10 MB of EXIF can make a reader ask for terabytes.
+its end) makes no pixels, and is where a decoder's seldom walked paths are.
 """
 
 import re

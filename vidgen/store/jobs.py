@@ -22,6 +22,16 @@ from vidgen.types import (
 )
 
 OPEN = (JobStatus.QUEUED, JobStatus.PROCESSING)
+_ID = jobs.c.id == sa.bindparam("job_id")
+_BY_ID = jobs.select().where(_ID)
+_UPDATE = jobs.update().where(_ID)
+_INSERT = jobs.insert()
+_COUNT = sa.select(sa.func.count()).select_from(jobs).where(jobs.c.status == sa.bindparam("of_status"))
+_AHEAD = sa.tuple_(jobs.c.rank, jobs.c.seq) <= sa.tuple_(sa.bindparam("rank"), sa.bindparam("seq"))
+_POSITION = _COUNT.where(_AHEAD)
+_SHOTS = shots.select().where(
+    shots.c.job_id.in_(sa.bindparam("job_ids", expanding=True))
+).order_by(shots.c.job_id, shots.c.index)
 FILE_COLUMNS = frozenset({"keyframe", "video", "poster", "preview"})
 
 
@@ -58,12 +68,12 @@ def insert(tx: Tx, new: NewJob, rank: float, current_step: str) -> None:
         "status": JobStatus.QUEUED, "prompt": new.request["user_prompt"], "rank": rank,
         "created_at": tx.now, "updated_at": tx.now, "current_step": current_step,
     }
-    tx.conn.execute(jobs.insert().values(row))
+    tx.conn.execute(_INSERT, row)
 
 
 def get(conn: sa.Connection, job_id: str) -> Job | None:
     """The job with its shots, or None."""
-    row = conn.execute(jobs.select().where(jobs.c.id == job_id)).first()
+    row = conn.execute(_BY_ID, {"job_id": job_id}).first()
     return _with_details(conn, [row])[0] if row else None
 
 
@@ -95,7 +105,7 @@ def in_order(conn: sa.Connection, limit: int) -> list[Job]:
 
 
 def count(conn: sa.Connection, status: JobStatus) -> int:
-    return conn.scalar(sa.select(sa.func.count()).select_from(jobs).where(jobs.c.status == status)) or 0
+    return conn.scalar(_COUNT, {"of_status": status}) or 0
 
 
 def by_idempotency_key(conn: sa.Connection, key: str) -> tuple[str, str] | None:
@@ -137,7 +147,7 @@ def move(tx: Tx, job_id: str, status: JobStatus, **values: Any) -> None:
 
 
 def update(tx: Tx, job_id: str, **values: Any) -> None:
-    tx.conn.execute(jobs.update().where(jobs.c.id == job_id).values(updated_at=tx.now, **values))
+    tx.conn.execute(_UPDATE, {"job_id": job_id, "updated_at": tx.now, **values})
 
 
 def delete(tx: Tx, job_id: str) -> None:
@@ -175,8 +185,7 @@ def _with_details(conn: sa.Connection, rows: list[sa.Row]) -> list[Job]:
     planned = [row.id for row in rows if row.storyboard_id]
     by_job: dict[str, list[Shot]] = {job_id: [] for job_id in planned}
     if planned:
-        query = shots.select().where(shots.c.job_id.in_(planned)).order_by(shots.c.job_id, shots.c.index)
-        for row in conn.execute(query):
+        for row in conn.execute(_SHOTS, {"job_ids": planned}):
             by_job[row.job_id].append(_shot(row))
     positions = _positions(conn, [row for row in rows if row.status == JobStatus.QUEUED])
     return [replace(_job(row, by_job.get(row.id, [])), position=positions.get(row.id)) for row in rows]
@@ -187,9 +196,8 @@ def _positions(conn: sa.Connection, queued: list[sa.Row]) -> dict[str, int]:
     if not queued:
         return {}
     if len(queued) == 1:
-        ahead = sa.tuple_(jobs.c.rank, jobs.c.seq) <= sa.tuple_(queued[0].rank, queued[0].seq)
-        query = sa.select(sa.func.count()).select_from(jobs).where(jobs.c.status == JobStatus.QUEUED, ahead)
-        return {queued[0].id: conn.scalar(query)}
+        row = queued[0]
+        return {row.id: conn.scalar(_POSITION, {"of_status": JobStatus.QUEUED, "rank": row.rank, "seq": row.seq})}
     order = sa.func.row_number().over(order_by=(jobs.c.rank, jobs.c.seq))
     numbered = sa.select(jobs.c.seq, order.label("position")).where(jobs.c.status == JobStatus.QUEUED).subquery()
     wanted = sa.select(numbered).where(numbered.c.seq.in_([row.seq for row in queued]))

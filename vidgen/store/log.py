@@ -11,11 +11,13 @@ from vidgen.types import Event, EventType
 
 ENDINGS = (EventType.JOB_COMPLETE, EventType.ERROR)
 
+_INSERT = events.insert()
+
 
 def append(tx: Tx, job_id: str, type_: EventType, body: dict, shot_id: str | None = None) -> Event:
     """Add one event to the job's log."""
     row = {"job_id": job_id, "shot_id": shot_id, "type": type_, "body": body, "created_at": tx.now}
-    seq = tx.conn.execute(events.insert().values(row)).inserted_primary_key[0]
+    seq = tx.conn.execute(_INSERT, row).inserted_primary_key[0]
     event = Event(seq, job_id, type_, body, tx.now, shot_id)
     tx.changes.events.append(event)
     return event

@@ -16,6 +16,20 @@ from vidgen.types import STEP_MOVES, Lane, Step, StepKind, StepStatus, check_mov
 
 UNFINISHED = (StepStatus.WAITING, StepStatus.READY, StepStatus.RUNNING)
 
+# What runs at every unit of progress is built once: building a statement costs twice as much as running it.
+_ID = steps.c.id == sa.bindparam("step_id")
+_MOVE = steps.update().where(_ID, steps.c.status == sa.bindparam("before"))
+_UPDATE = steps.update().where(_ID)
+_OWNED = sa.select(steps.c.id).where(
+    _ID, steps.c.status == StepStatus.RUNNING, steps.c.attempts == sa.bindparam("attempt")
+)
+_PERCENT = sa.select(
+    100 * sa.func.sum(steps.c.weight * steps.c.fraction) / sa.func.sum(steps.c.weight)
+).where(steps.c.job_id == sa.bindparam("of_job"))
+_JOB_OF = sa.select(jobs.c.status, jobs.c.rank, jobs.c.progress, jobs.c.cancel_requested).where(
+    jobs.c.id == sa.bindparam("of_job")
+)
+
 
 @dataclass(frozen=True, slots=True)
 class NewStep:
@@ -70,8 +84,7 @@ def claim(tx: Tx, lane: Lane) -> Step | None:
 
 def owned(tx: Tx, step: Step) -> bool:
     """Whether *step* still belongs to the lane that was given it."""
-    mine = (steps.c.id == step.id) & (steps.c.status == StepStatus.RUNNING) & (steps.c.attempts == step.attempts)
-    return tx.conn.scalar(sa.select(steps.c.id).where(mine)) is not None
+    return tx.conn.scalar(_OWNED, {"step_id": step.id, "attempt": step.attempts}) is not None
 
 
 def wanted(conn: sa.Connection, step: Step) -> bool:
@@ -107,7 +120,7 @@ def end(tx: Tx, step: Step, status: StepStatus, message: str | None = None) -> N
 
 def stage(tx: Tx, step: Step, staged: Mapping[str, Any]) -> None:
     """Note what is about to be renamed into place, so that a restart can tell it from a leftover."""
-    tx.conn.execute(steps.update().where(steps.c.id == step.id).values(staged=staged))
+    tx.conn.execute(_UPDATE, {"step_id": step.id, "staged": staged})
 
 
 def cancel_unclaimed(tx: Tx, job_id: str) -> None:
@@ -133,13 +146,12 @@ def running(conn: sa.Connection, job_id: str) -> int:
 
 
 def set_fraction(tx: Tx, step: Step, fraction: float) -> None:
-    tx.conn.execute(steps.update().where(steps.c.id == step.id).values(fraction=fraction))
+    tx.conn.execute(_UPDATE, {"step_id": step.id, "fraction": fraction})
 
 
 def percent(conn: sa.Connection, job_id: str) -> float:
     """How much of the job's work is done, by the weights of its steps: 0 to 100."""
-    done = sa.func.sum(steps.c.weight * steps.c.fraction)
-    return 100 * (conn.scalar(sa.select(done / sa.func.sum(steps.c.weight)).where(steps.c.job_id == job_id)) or 0)
+    return conn.scalar(_PERCENT, {"of_job": job_id}) or 0
 
 
 def set_rank(tx: Tx, job_id: str, rank: float) -> None:
@@ -172,16 +184,12 @@ def attempts(conn: sa.Connection, job_id: str) -> dict[str, int]:
 
 def job_of(conn: sa.Connection, step: Step) -> sa.Row:
     """What must be known of a step's job before it is written: status, rank, progress, cancel_requested."""
-    return conn.execute(
-        sa.select(jobs.c.status, jobs.c.rank, jobs.c.progress, jobs.c.cancel_requested).where(jobs.c.id == step.job_id)
-    ).one()
+    return conn.execute(_JOB_OF, {"of_job": step.job_id}).one()
 
 
 def _move(tx: Tx, step_id: int, before: StepStatus, after: StepStatus, **values: Any) -> None:
     check_move(STEP_MOVES, before, after)
-    tx.conn.execute(
-        steps.update().where(steps.c.id == step_id, steps.c.status == before).values(status=after, **values)
-    )
+    tx.conn.execute(_MOVE, {"step_id": step_id, "before": before, "status": after, **values})
 
 
 def _step(row: sa.Row, *, status: StepStatus, attempts: int) -> Step:
