@@ -82,12 +82,14 @@ def _aerial(pen: Pen, x: float, foot: float, tall: float, height: float) -> None
 
 DRESSINGS = {"pines": _pines, "copse": _copse, "grass": _grass, "reeds": _grass, "roofs": _roofs}
 
-SUBJECT_HEIGHTS = {"person": .19, "boat": .2, "house": .12, "lighthouse": .34}
+SUBJECT_HEIGHTS = {"person": .15, "boat": .2, "house": .12, "lighthouse": .34}
 SUBJECTS: dict[str, tuple[tuple[tuple[float, float], ...], ...]] = {   # polygons, in parts of the height, foot at 0, 0
-    "person": (
-        ((-.085, -.8), (-.05, -.835), (.05, -.835), (.085, -.8), (.115, -.6), (.12, -.44), (.09, -.43), (.12, -.34),
-         (.03, -.34), (-.1, -.34), (-.085, -.44), (-.12, -.43), (-.115, -.6)),
-        ((-.075, -.36), (-.012, -.36), (-.025, 0), (-.085, 0)), ((.012, -.36), (.085, -.36), (.075, 0), (.02, 0)),
+    "person": (                                             # walking to the right
+        ((-.055, -.83), (.02, -.87), (.06, -.82), (.075, -.66), (.085, -.42), (-.1, -.4), (-.085, -.66)),
+        ((.0, -.8), (.05, -.8), (.085, -.64), (.15, -.53), (.135, -.5), (.05, -.6)),
+        ((-.09, -.44), (.0, -.44), (-.045, -.22), (-.13, -.01), (-.19, -.02), (-.2, -.05), (-.16, -.06), (-.11, -.22)),
+        ((-.02, -.44), (.075, -.44), (.1, -.24), (.13, -.03), (.2, -.01), (.2, .01), (.085, .01), (.035, -.22)),
+        ((-.005, -.9), (.04, -.9), (.04, -.82), (-.005, -.82)),
     ),
     "boat": (
         ((-.5, -.14), (.52, -.16), (.4, .03), (-.38, .03)), ((-.012, -.14), (-.012, -1), (.012, -1), (.012, -.14)),
@@ -110,4 +112,4 @@ def stand(pen: Pen, subject: str, x: float, foot: float, height: float) -> None:
     for polygon in SUBJECTS[subject]:
         pen.polygon([(x + px * height, foot + height * (py + 0.02)) for px, py in polygon])
     if subject == "person":
-        pen.ellipse(x, foot - height * 0.9, height * 0.062, height * 0.075)
+        pen.ellipse(x + height * 0.02, foot - height * 0.91, height * 0.052, height * 0.066)

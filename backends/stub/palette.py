@@ -67,14 +67,14 @@ HOUR_WORDS = {
     "day": "day noon midday daylight afternoon sunny sunlit summer spring",
     "dusk": "dusk sunset evening twilight golden",
     "night": "night midnight nighttime moonlit moonlight moon starry star starlit stargazing galaxy space cosmos neon",
-    "grey": "overcast cloudy grey gray fog foggy misty mist haze rain rainy drizzle winter",
+    "grey": "overcast cloudy grey gray rain rainy drizzle winter",
     "storm": "storm stormy thunder lightning tempest thunderstorm hurricane",
 }
 LAND_WORDS = {
     "hills": "hill valley countryside vineyard moor highland headland",
     "mountains": "mountain alps peak summit cliff canyon ridge volcano planet",
     "forest": "forest wood woodland jungle tree pine grove rainforest",
-    "ocean": "ocean sea wave beach coast coastal surf shore island sail sailing ship harbour harbor underwater",
+    "ocean": "ocean sea wave beach coast coastal surf shore island sail sailing boat ship harbour harbor lighthouse",
     "lake": "lake pond river fjord lagoon reflection",
     "desert": "desert dune sand sahara mesa",
     "city": "city skyline street town urban downtown skyscraper building rooftop metropolis tokyo york paris london",
@@ -103,7 +103,7 @@ MOOD_HOURS = {
     "day": "bright happy joyful cheerful playful fresh vibrant vivid green blue energetic light",
     "dusk": "golden orange red amber nostalgic dramatic epic autumn fiery cinematic rich",
     "night": "dark mysterious noir spooky lonely cold secret magical dreamy purple cyberpunk",
-    "grey": "sad melancholy melancholic muted bleak moody desaturated cool",
+    "grey": "sad melancholy melancholic muted bleak moody desaturated cool fog foggy misty mist haze",
     "storm": "tense angry ominous fearful violent intense",
 }
 CALM = "calm peaceful serene gentle soft tranquil quiet still relaxing tender minimal"

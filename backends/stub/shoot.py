@@ -19,6 +19,7 @@ from backends.stub.palette import Look, Matrix, read_look
 from backends.stub.scene import FAR, MIDDLE, NEAR, CutOut, Scene, paint
 from backends.stub.stage import Stage
 from backends.stub.texture import Tick, grain
+from vidgen.errors import StepFailed
 from vidgen.types import CameraMove, RenderSpec
 
 GUIDANCE, PASSES = 7.5, 4               # where a card has no such parameter
@@ -119,8 +120,11 @@ def _photo(shot: RenderSpec, look: Look, rngs: dict[str, Random], path: list[Pos
     frame, octaves = (shot.width, shot.height), passes(shot)
     density = PHOTO_DENSITY if any(pose.zoom != 1 for pose in path) else 1.0
     size = tuple(round(side * density) for side in _plane(frame, path, PHOTO, shot.camera_move is CameraMove.ORBIT))
-    with Image.open(shot.image) as source:
-        picture = cover_crop(source.convert("RGB"), *size, shot.focus)
+    try:
+        with Image.open(shot.image) as source:
+            picture = cover_crop(source.convert("RGB"), *size, shot.focus)
+    except OSError as e:
+        raise StepFailed("the shot's image cannot be read", retryable=False) from e
     if octaves < PASSES:
         picture = picture.filter(ImageFilter.GaussianBlur((PASSES - octaves) * 0.0016 * size[1]))
     noise = grain(rngs["grain"], size, octaves, tick, texture.PHOTO) if "grain" in look.elements else None

@@ -9,7 +9,7 @@ BROADEST = 0.12                         # the first octave's cells, in parts of 
 FINEST_PX = 2.0
 SHRINK = 0.42                           # of the cells from one octave to the next
 COARSE_PX = 12.0                        # octaves with larger cells are laid at a quarter of the size
-SCENE, PHOTO = (3, 5), (1, 2)           # levels of grain for what is drawn, and for what is given
+SCENE, PHOTO = (2, 4), (1, 2)           # levels of grain for what is drawn, and for what is given
 
 Tick = Callable[[], None]
 

@@ -263,6 +263,13 @@ def test_a_flat_colour_survives_the_planes_and_back():
         assert all(abs(a - b) <= 2 for a, b in zip(picture.getpixel((3, 3)), colour, strict=True))
 
 
+def test_an_image_that_is_gone_fails_for_good(backend, spec, tmp_path):
+    with pytest.raises(StepFailed, match="image cannot be read") as e:
+        backend.render(ANIMATIC, replace(spec, image=tmp_path / "gone.png"), Recorder())
+    assert not e.value.retryable
+    assert not spec.output.exists()
+
+
 def middle_of_bar(picture: Image.Image) -> float:
     row = picture.convert("L").crop((0, 20, picture.width, 21)).tobytes()
     return sum(i * v for i, v in enumerate(row)) / sum(row)
@@ -371,7 +378,7 @@ def test_a_slow_render_listens_while_it_sleeps_and_shows_previews(backend, spec)
     control = Recorder()
     backend.render(ANIMATIC, trial(spec, slow_ms=400), control)
     assert control.checks > 20
-    assert [Image.open(io.BytesIO(preview)).format for preview in control.previews] == ["JPEG"]
+    assert {Image.open(io.BytesIO(preview)).format for preview in control.previews} == {"JPEG"}
 
 
 def test_waiting_ends_only_by_control(backend, spec):

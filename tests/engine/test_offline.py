@@ -1,7 +1,6 @@
 """The storyboards that the rules write: readable examples, then what holds for every prompt."""
 
 import os
-import re
 import subprocess
 import sys
 import unicodedata
@@ -12,9 +11,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from vidgen.engine.clauses import split
 from vidgen.engine.offline import STYLE_CHARS, TITLE_CHARS, plan_offline, style_phrases, styled, title
-from vidgen.engine.wording import tidy
+from vidgen.engine.wording import tidy, words
 from vidgen.request import MAX_DESCRIPTION_CHARS, MAX_SHOTS, PlanRequest, ShotRequest, StoryboardRequest
 from vidgen.types import CameraMove as Move
 from vidgen.types import StoryboardPlan
@@ -71,45 +69,6 @@ def test_a_sequence_becomes_shots_and_each_says_who_acts():
 ])
 def test_who_acts_is_carried_on_where_it_can_be_told(prompt, second):
     assert told(prompt, 2)[1].rstrip(".").endswith(": " + second)
-
-
-@pytest.mark.parametrize(("prompt", "clauses"), [
-    ("A cat sleeps. A dog barks! Does a bird sing?", ["A cat sleeps.", "A dog barks!", "Does a bird sing?"]),
-    ("A cat sleeps; a dog barks", ["A cat sleeps", "a dog barks"]),
-    ("A cat sleeps, and then wakes", ["A cat sleeps", "wakes"]),
-    ("A cat sleeps -> the cat wakes", ["A cat sleeps", "the cat wakes"]),
-    ("The sun sets, while fishermen mend nets", ["The sun sets", "fishermen mend nets"]),
-    ("a lighthouse, a storm and a ship", ["a lighthouse", "a storm", "a ship"]),
-    ("Waves, birds singing, mist rising over rocks", ["Waves, birds singing", "mist rising over rocks"]),
-    ("1. A cat sleeps\n2. A dog barks\n3) Both eat", ["A cat sleeps", "A dog barks", "Both eat"]),
-    ("- a cat\n- a dog", ["a cat", "a dog"]),
-    ("Shot 1: a cat\nShot 2: a dog", ["a cat", "a dog"]),
-    ("First, a cat wakes. After that, it eats. Finally it sleeps.", ["a cat wakes.", "it eats.", "it sleeps."]),
-    ("一只狐狸在雪中奔跑，然后跳过小溪。太阳升起", ["一只狐狸在雪中奔跑", "跳过小溪。", "太阳升起"]),
-    ("夕焼けの海、波の音、カモメ", ["夕焼けの海", "波の音", "カモメ"]),
-    ("Un zorro corre, luego salta un arroyo; amanece", ["Un zorro corre", "salta un arroyo", "amanece"]),
-    ("Das Schiff läuft ein, und dann regnet es", ["Das Schiff läuft ein", "regnet es"]),
-    ("सूरज उगता है। पक्षी गाते हैं।", ["सूरज उगता है।", "पक्षी गाते हैं।"]),
-    ("غروب الشمس، ثم تظهر القافلة", ["غروب الشمس", "تظهر القافلة"]),
-    # and what is one picture stays one
-    ("A red, shiny car drives down the road", None),
-    ("In a dark, glowing cave, a dragon sleeps", None),
-    ("A man with a long, grey beard", None),
-    ("A cat and a dog play", None),
-    ('A sign reading "Stop. Go back; now" hangs there', None),
-    ("Dr. Jones walks with J. R. Smith at 3.5 km/h", None),
-    ("Every now and then it rains", None),
-    ("después de llover", None),
-])
-def test_where_a_prompt_is_broken(prompt, clauses):
-    assert [clause.text for clause in split(prompt, 3)] == (clauses or [prompt])
-
-
-def test_a_line_that_an_editor_wrapped_is_one_sentence():
-    prompt = "An old fisherman in a yellow coat rows his small boat\nacross a lake at dawn.\nA heron watches."
-    assert [clause.text for clause in split(prompt, 3)] == [
-        "An old fisherman in a yellow coat rows his small boat across a lake at dawn.", "A heron watches.",
-    ]
 
 
 def test_neighbours_share_a_shot_where_there_are_too_many_clauses():
@@ -177,8 +136,8 @@ def test_framing_follows_the_words(prompt, shots):
 
 def test_looks_at_the_end_belong_to_every_shot():
     assert told("A knight rides, then a dragon wakes. Highly detailed, cinematic, 8k.", 2) == [
-        "Wide establishing shot: a knight rides, Highly detailed, cinematic, 8k.",
-        "Medium shot: a dragon wakes, Highly detailed, cinematic, 8k.",
+        "Wide establishing shot: a knight rides, highly detailed, cinematic, 8k.",
+        "Medium shot: a dragon wakes, highly detailed, cinematic, 8k.",
     ]
 
 
@@ -242,9 +201,8 @@ def test_a_prompt_of_four_thousand_characters(prompt, max_shots):
 
 
 def test_the_whole_of_a_long_prompt_is_shown():
-    words = [f"word{i}" for i in range(430)]
-    prompt = " ".join(words)
-    assert len(prompt) > 2 * 1500 and set(words) <= set(" ".join(told(prompt, 3)).replace(".", "").split())
+    prompt = " ".join(f"word{i}" for i in range(430))
+    assert len(prompt) > 3_000 and set(prompt.split()) <= set(words(" ".join(told(prompt, 3))))
 
 
 # what holds for every prompt
@@ -306,21 +264,6 @@ def test_styling_twice_changes_nothing(prompt, style):
     assert styled(once, request.style_preferences) == once and len(once) <= MAX_DESCRIPTION_CHARS
 
 
-WORDS = st.lists(st.sampled_from(["blorp", "zint", "Krava", "mellun", "oodle", "trask", "vin"]), min_size=1, max_size=9)
-MARKS = st.sampled_from([", ", ". ", "; ", " and ", "\n", " — ", " then "])
-
-
-@settings(max_examples=200, deadline=None)
-@given(st.lists(st.tuples(WORDS, MARKS), min_size=1, max_size=12), st.integers(1, MAX_SHOTS))
-def test_no_word_of_the_prompt_is_lost_or_cut(parts, max_shots):
-    prompt = "".join(" ".join(words) + mark for words, mark in parts) + "vin"
-    clauses = " ".join(clause.text for clause in split(prompt, max_shots))
-    kept = [word for word in re.findall(r"\w+", clauses) if word not in ("and", "then")]
-    assert kept == [word for words, _ in parts for word in words] + ["vin"]
-    shown = set(re.findall(r"\w+", " ".join(told(prompt, max_shots)).casefold()))
-    assert {word.casefold() for word in kept} <= shown
-
-
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.sampled_from(["A fox runs", "The sea glitters", "a red boat", "Rain falls", "an eye", "the city"]),
                 min_size=1, max_size=8), st.integers(2, MAX_SHOTS))
@@ -329,6 +272,14 @@ def test_neighbours_differ_in_framing_and_move(parts, max_shots):
     for one, two in pairwise(shots):
         assert one.camera_move is not two.camera_move
         assert one.description.split(" of ")[0].split(":")[0] != two.description.split(" of ")[0].split(":")[0]
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.sampled_from(["blorp zint", "Krava", "mellun, oodle", "trask; vin"]), min_size=1, max_size=20),
+       st.integers(1, MAX_SHOTS))
+def test_every_word_of_the_prompt_is_shown(parts, max_shots):
+    shown = set(words(" ".join(told(". ".join(parts), max_shots))))
+    assert set(words(" ".join(parts))) <= shown
 
 
 def test_the_same_in_every_process():

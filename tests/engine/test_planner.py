@@ -115,7 +115,7 @@ def test_nobody_listening():
     assert_offline(Planner(settings(gone.url)).plan(REQUEST), "Anthropic could not be reached")
 
 
-@pytest.mark.parametrize("reply", [fake.hang, fake.trickle, fake.trickle_headers])
+@pytest.mark.parametrize("reply", [fake.hang, fake.stall, fake.trickle, fake.trickle_headers])
 def test_a_service_that_takes_for_ever_is_left_at_the_deadline(reply):
     """Each of these replies lasts until the server ends, which is after the plan was made."""
     assert_offline(plan(reply, anthropic_timeout_s=0.5), "Anthropic did not answer within 0.5 s")
@@ -209,12 +209,21 @@ def test_nothing_of_the_service_or_the_key_is_said_or_logged(caplog):
     assert not any(KEY in line or "http" in line or "bad key" in line for line in said)
 
 
-def test_a_key_that_no_header_can_hold_is_not_repeated(caplog):
-    odd = "sk-ant-\nsecret-é"
+@pytest.mark.parametrize("key", ["sk-ant-\nsecret", "sk-ant-sécret"])
+def test_a_key_that_cannot_be_one_is_not_sent_or_repeated(key, caplog):
     with FakeAnthropic(GOOD) as server:
-        planned = Planner(settings(server.url, anthropic_api_key=odd)).plan(REQUEST)
-    assert planned.planner == "offline" and server.requests == []
-    assert "secret" not in planned.reason + caplog.text
+        planned = Planner(settings(server.url, anthropic_api_key=key)).plan(REQUEST)
+    assert server.requests == []
+    assert_offline(planned, "ANTHROPIC_API_KEY has characters that no key has")
+    assert "cret" not in caplog.text
+
+
+def test_only_text_is_read_out_of_a_message():
+    body = {"stop_reason": "end_turn", "content": [
+        {"type": "thinking", "thinking": "x", "text": "not this"}, {"type": "text", "text": '{"title": "Dawn", "sho'},
+        {"type": "unheard_of"}, {"type": "text", "text": 'ts": [{"description": "A.", "camera_move": "static"}]}'},
+    ]}
+    assert plan(fake.raw(json.dumps(body).encode())).plan.title == "Dawn"
 
 
 def test_a_tick_can_end_the_wait():

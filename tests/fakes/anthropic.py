@@ -138,3 +138,9 @@ def reset(handler: _Handler) -> None:
 def break_off(handler: _Handler) -> None:
     """Announce more bytes than ever come."""
     handler.send(200, b'{"id": "msg_1", "con', content_length="5000")
+
+
+def stall(handler: _Handler) -> None:
+    """Break off without closing: the rest never comes."""
+    break_off(handler)
+    handler.server.ending.wait()

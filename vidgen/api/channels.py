@@ -24,6 +24,7 @@ from vidgen.types import Event, EventType
 log = logging.getLogger(__name__)
 
 FINAL = (EventType.JOB_COMPLETE, EventType.ERROR)
+SHOWN = (EventType.PROGRESS, *FINAL)
 T = TypeVar("T")
 
 
@@ -87,6 +88,7 @@ class Channel:
         self._numbers: list[int] = []
         self.floor: int | None = None       # every event above it is in the tail; None: nothing was fetched yet
         self._awake = False
+        self._present: Event | None = None  # the last progress, or how the job ended
         self._pulling = False
         self._again = False                 # something came while the log was being read
         self._end = owner.hub.subscribe(job_id, self.wake)
@@ -97,11 +99,18 @@ class Channel:
             self._awake = True
             self._owner.on_loop(self._pull)
 
-    def start_at(self, seq: int) -> None:
-        """The tail begins after *seq*, unless it has begun already."""
+    async def state(self) -> tuple[int, Event | None]:
+        """The number of the job's last event, and what a newcomer is shown; the tail begins there at the latest.
+
+        :raises NotFound: where there is no such job.
+        """
+        if self._present is not None and self._present.type not in FINAL:   # one that has ended may be gone by now
+            return self._last, self._present
+        seq, present = await self._owner.in_thread(partial(self._owner.hub.state, self.job_id))
         if self.floor is None:
-            self.floor = seq
+            self.floor, self._present = seq, present
             self._pull()
+        return seq, present
 
     def after(self, cursor: int) -> list[Packet] | None:
         """Some of the events above *cursor*, oldest first, or None where the tail does not reach back that far."""
@@ -156,6 +165,7 @@ class Channel:
             return
         self._packets += map(Packet, events)
         self._numbers += [event.seq for event in events]
+        self._present = next((event for event in reversed(events) if event.type in SHOWN), self._present)
         if len(self._packets) > 2 * TAIL_EVENTS:
             self.floor = self._numbers[-TAIL_EVENTS - 1]
             del self._packets[:-TAIL_EVENTS], self._numbers[:-TAIL_EVENTS]

@@ -7,7 +7,6 @@ comes. Where events come from is ``channels.py``'s business.
 import asyncio
 import json
 import time
-from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Request, Response
@@ -156,11 +155,10 @@ async def _serve(ws: WebSocket, job_id: str) -> None:
         return await _refuse(ws, job_id, VidgenError("too many listeners", code="too_many_listeners"), FULL)
     listener = SocketListener(channels, job_id, ws, engine.settings.websocket_idle_s)
     try:
-        seq, present = await channels.in_thread(partial(engine.hub.state, job_id))
+        seq, present = await listener.channel.state()
         for message in greeting(job_id, seq, present, since is not None):
             listener.connection.push(text_frame(json.dumps(message, ensure_ascii=False)))
         listener.ended = present is not None and present.type in FINAL
-        listener.channel.start_at(seq)
         listener.begin(seq if since is None else min(since, seq))
         await _hear(ws, listener)
     finally:
@@ -310,18 +308,17 @@ async def events(
         str | None, Header(pattern=r"^[0-9]{1,18}$", description="As `since`; what browsers send when they reconnect")
     ] = None,
 ) -> Response:
-    engine, channels = request.app.state.engine, request.app.state.channels
+    channels = request.app.state.channels
     if last_event_id is not None:
         since = int(last_event_id)
     if channels.full():
         return problem(429, "Too many listeners", "too many listeners", "too_many_listeners", (), {"Retry-After": "5"})
     listener = StreamListener(channels, job_id)
     try:
-        seq, present = await channels.in_thread(partial(engine.hub.state, job_id))
+        seq, present = await listener.channel.state()
         if since is not None and since >= seq and present is not None and present.type in FINAL:
             listener.channel.leave(listener)
             return Response(status_code=204)
-        listener.channel.start_at(seq)
         listener.cursor = seq if since is None else min(since, seq)
         return EventStream(channels, listener, greeting(job_id, seq, present, since is not None))
     except BaseException:

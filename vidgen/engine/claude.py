@@ -97,7 +97,7 @@ class _Call:
         try:
             while not self._over.wait(min(TICK_S, max(0.0, self._left()))):
                 if self._left() <= 0:
-                    raise NoAnswer(f"Anthropic did not answer within {self._settings.anthropic_timeout_s:g} s")
+                    raise self._too_late()
                 tick()
         finally:
             self._over.set()
@@ -107,6 +107,9 @@ class _Call:
 
     def _left(self) -> float:
         return self._deadline - time.monotonic()
+
+    def _too_late(self) -> NoAnswer:
+        return NoAnswer(f"Anthropic did not answer within {self._settings.anthropic_timeout_s:g} s")
 
     def _run(self) -> None:
         try:
@@ -152,6 +155,8 @@ class _Call:
                 timeout=max(0.01, self._left()),
             ) as response:
                 return self._body(response)
+        except anthropic.APITimeoutError:       # its time-out is all that was left
+            raise self._too_late() from None
         except anthropic.APIConnectionError as e:
             if isinstance(e.__cause__, NoAnswer):
                 raise e.__cause__ from None
@@ -167,7 +172,8 @@ class _Call:
                 if len(body) > MAX_ANSWER_BYTES or self._over.is_set():
                     break
         except Exception:
-            raise NoAnswerYet("Anthropic's answer broke off") from None
+            late = self._left() <= 0
+            raise self._too_late() if late else NoAnswerYet("Anthropic's answer broke off") from None
         if len(body) > MAX_ANSWER_BYTES:
             raise unusable(f"it is longer than {MAX_ANSWER_BYTES} bytes")
         return bytes(body)

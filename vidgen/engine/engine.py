@@ -119,13 +119,13 @@ class Engine:
     def submit(self, request: JobRequest, idempotency_key: str | None = None) -> tuple[Job, bool]:
         """Take a job in; it is durable when this returns.
 
-        :returns: the job, and whether it is new (False: *idempotency_key* was seen before).
+        :returns: the job as it was acknowledged, and True; where *idempotency_key* was seen before, the job that
+            came with it, and False.
         :raises Conflict: where the key came with another request.
         :raises InvalidInput, NotFound, ModelUnavailable: as the intake refuses it.
         :raises QueueFull, DiskLow: where no more are taken.
         """
-        job_id, new = self._intake.take(request, idempotency_key)
-        return self.job(job_id), new
+        return self._intake.take(request, idempotency_key)
 
     def dry_run(self, request: JobRequest) -> dict[str, Any]:
         """What *request* would take; nothing is queued. Raises as :meth:`submit` would."""

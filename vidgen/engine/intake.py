@@ -23,7 +23,7 @@ from vidgen.store import jobs, uploads
 from vidgen.store.database import Database
 from vidgen.store.jobs import NewJob
 from vidgen.store.writer import Tx
-from vidgen.types import Effective, GenerationMode, JobStatus
+from vidgen.types import Effective, GenerationMode, Job, JobStatus
 
 RETRY_AFTER_S = 30
 """What a client is told to wait when the queue is full."""
@@ -75,10 +75,11 @@ class Intake:
         self._workspace = workspace
         self._settings = settings
 
-    def take(self, request: JobRequest, idempotency_key: str | None) -> tuple[str, bool]:
+    def take(self, request: JobRequest, idempotency_key: str | None) -> tuple[Job, bool]:
         """Write the job down; it is durable when this returns.
 
-        :returns: its id and True; the id of an earlier job with the same key and request, and False.
+        :returns: the job as it was written, queued, and True; an earlier job with the same key and request as it
+            stands now, and False.
         :raises Conflict: where the key came with another request.
         :raises QueueFull, DiskLow: where no more are taken.
         :raises VidgenError: as :meth:`accept` refuses it.
@@ -88,13 +89,14 @@ class Intake:
         new = self.accept(request).new_job(idempotency_key)
         self._workspace.require_free()
 
-        def work(tx: Tx) -> tuple[str, bool]:
+        def work(tx: Tx) -> tuple[Job, bool]:
             if first := _earlier(tx.conn, request, idempotency_key):
                 return first, False
             self._require_room(tx)
             lifecycle.begin(tx, new, self._settings.age_s)
+            acknowledged = jobs.get(tx.conn, new.id)
             self._admit(tx)
-            return new.id, True
+            return acknowledged, True
 
         return self._database.write(work)
 
@@ -219,12 +221,12 @@ class Intake:
             raise InvalidInput(*problems)
 
 
-def _earlier(conn: sa.Connection, request: JobRequest, key: str | None) -> str | None:
-    """The id of the job that was first posted with *key*."""
+def _earlier(conn: sa.Connection, request: JobRequest, key: str | None) -> Job | None:
+    """The job that was first posted with *key*."""
     found = jobs.by_idempotency_key(conn, key) if key else None
     if found is None:
         return None
     job_id, first_digest = found
     if first_digest != digest(request):
         raise Conflict(f"this Idempotency-Key came with another request, for {job_id}", code="idempotency_mismatch")
-    return job_id
+    return jobs.get(conn, job_id)

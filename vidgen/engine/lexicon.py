@@ -127,10 +127,6 @@ DETAILS: dict[str, str] = {
 }
 """A thing to the small part of it that a close-up shows."""
 
-KNOWN = frozenset().union(DETERMINERS, PRONOUNS, LINKS, ADVERBS, FINITE, PARTICIPLES, BASES, CLOSE_WORDS, WIDE_WORDS,
-                          CALM_WORDS, DETAILS, MOVES, ADJECTIVES, {"timelapse", "footage", "montage", "scene", "view"})
-"""Words that are certainly not names, so that their capital can go."""
-
 _HOW = r"(?:(?:very |then )?(?:slow|slowly|gently|quickly|smoothly) )?"
 _TO = r"(?:to |toward |towards )?(?:the )?"
 _SAID = (
@@ -174,3 +170,8 @@ LOOK_WORDS = _words("""cinematic 4k 8k hd uhd hdr imax photorealistic realistic 
 LOOK_HELPERS = _words("""highly ultra very hyper oil painting style film slow motion soft hard warm cold natural golden
     hour shallow depth of field art low high quality resolution render light and black white stop lapse time color
     colors colour colours vivid rich muted in studio the""")
+
+KNOWN = frozenset().union(DETERMINERS, PRONOUNS, LINKS, ADVERBS, FINITE, PARTICIPLES, BASES, CLOSE_WORDS, WIDE_WORDS,
+                          CALM_WORDS, DETAILS, MOVES, ADJECTIVES, LOOK_WORDS, LOOK_HELPERS,
+                          {"timelapse", "footage", "montage", "scene", "view"})
+"""Words that are certainly not names, so that their capital can go."""

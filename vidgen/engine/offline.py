@@ -80,7 +80,7 @@ def _without_looks(prompt: str) -> tuple[str, list[str]]:
         parts = set(re.split(r"[\s/-]+", match.group(1).casefold()))
         if not parts & LOOK_WORDS or not parts <= LOOK_WORDS | LOOK_HELPERS:
             break
-        looks.insert(0, tidy(match.group(1)))
+        looks.insert(0, lowered(tidy(match.group(1))))
         rest = rest[: match.start() - len(rest[-80:])].rstrip(_ENDING)
     fits = looks and rest and sum(map(len, looks)) <= LOOK_CHARS
     return (rest, looks) if fits else (prompt, [])

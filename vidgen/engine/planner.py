@@ -86,6 +86,8 @@ class Planner:
         if not key:
             return Planned(plan_offline(request), "offline", "no ANTHROPIC_API_KEY is set")
         try:
+            if not (key.isascii() and key.isprintable()):
+                raise NoAnswer("ANTHROPIC_API_KEY has characters that no key has")
             answer = ask(self._settings, key, _question(request), tick)
             return Planned(_storyboard(answer, request), "anthropic", "ANTHROPIC_API_KEY is set")
         except NoAnswer as e:
