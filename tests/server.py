@@ -31,10 +31,14 @@ class Server:
 
     :param port: 0 takes a free one, which is known once the server is ready.
     :param launcher: put before the command line, such as ``unshare`` with its options.
-    :param settings: by their names, in lower case.
+    :param program: what Python runs.
+    :param settings: by their names, in lower case; None leaves one of ours out.
     """
 
-    def __init__(self, workspace: Path, *, port: int = 0, launcher: Sequence[str] = (), **settings: Any):
+    def __init__(
+        self, workspace: Path, *, port: int = 0, launcher: Sequence[str] = (),
+        program: Sequence[str] = (str(ROOT / "run_api.py"),), **settings: Any,
+    ):
         self.workspace = workspace
         self.log_file = workspace.with_name(f"{workspace.name}.log")
         self.url = f"http://127.0.0.1:{port}"
@@ -43,7 +47,7 @@ class Server:
         workspace.parent.mkdir(parents=True, exist_ok=True)
         with self.log_file.open("ab") as log:
             self.process = subprocess.Popen(
-                [*launcher, sys.executable, str(ROOT / "run_api.py")], cwd=workspace.parent, stdin=subprocess.DEVNULL,
+                [*launcher, sys.executable, *program], cwd=workspace.parent, stdin=subprocess.DEVNULL,
                 stdout=log, stderr=log, env=_environment(workspace, port, settings),
             )
 
@@ -137,7 +141,7 @@ def started(workspace: Path, **settings: Any) -> Iterator[Server]:
 def _environment(workspace: Path, port: int, settings: dict[str, Any]) -> dict[str, str]:
     clean = {name: value for name, value in os.environ.items() if name.lower() not in Settings.model_fields}
     ours = {"workspace_dir": workspace, "api_host": "127.0.0.1", "api_port": port, "min_free_mb": 0, **settings}
-    return clean | {name.upper(): str(value) for name, value in ours.items()}
+    return clean | {name.upper(): str(value) for name, value in ours.items() if value is not None}
 
 
 def _until(condition: Any, server: Server) -> None:

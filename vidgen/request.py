@@ -14,7 +14,7 @@ MAX_PROMPT_CHARS = 4_000
 MAX_DESCRIPTION_CHARS = 2_000
 MAX_TITLE_CHARS = 200
 MAX_SHOTS = 12
-MAX_STYLE_ENTRIES = 16
+MAX_STYLE_ENTRIES = 10
 MAX_PARAMETERS = 64
 MAX_SHOT_SECONDS = 60.0
 MAX_SEED = 2**32 - 1
@@ -22,8 +22,8 @@ MAX_PRIORITY = 10
 
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED, strict=True)]
 Text = StringConstraints(strip_whitespace=True, min_length=1)
-StyleKey = Annotated[str, StringConstraints(min_length=1, max_length=40, pattern=r"^[A-Za-z][A-Za-z0-9_ -]*$")]
-StyleValue = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
+StyleKey = Annotated[str, StringConstraints(min_length=1, max_length=30, pattern=r"^[A-Za-z][A-Za-z0-9_ -]*$")]
+StyleValue = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=80)]
 ModelId = Annotated[str, StringConstraints(max_length=100, pattern=r"^[a-z0-9][a-z0-9_-]*:[A-Za-z0-9][A-Za-z0-9._-]*$")]
 
 

@@ -42,17 +42,17 @@ class Watch(threading.Thread):
         self.events: dict[int, tuple[str, float]] = {}
         self.held: dict[int, tuple[float, float]] = {}
         self._server = server
-        self._stop = threading.Event()
+        self._ended = threading.Event()
 
     def run(self) -> None:
         with contextlib.closing(sqlite3.connect(f"file:{self._server.database}?mode=ro", uri=True)) as conn:
-            while not self._stop.wait(LOOK_S):
+            while not self._ended.wait(LOOK_S):
                 self._read(conn)
                 self._look()
             self._read(conn)
 
     def close(self) -> None:
-        self._stop.set()
+        self._ended.set()
         self.join()
 
     def _read(self, conn: sqlite3.Connection) -> None:

@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 from imageio_ffmpeg import get_ffmpeg_exe
@@ -168,7 +168,7 @@ def identify(path: Path) -> File:
     return File(about.st_ino, about.st_mtime_ns, about.st_size, _digest(path, about.st_ino, about.st_mtime_ns))
 
 
-@lru_cache(maxsize=None)
+@cache
 def _digest(path: Path, inode: int, modified_ns: int) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
@@ -216,7 +216,7 @@ def damage(path: Path, file: File, frames: int | None) -> str | None:
     return _damage(path, file, frames)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _damage(path: Path, file: File, frames: int | None) -> str | None:
     try:
         if path.suffix == ".mp4":

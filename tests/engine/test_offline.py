@@ -11,9 +11,16 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from vidgen.engine.offline import STYLE_CHARS, TITLE_CHARS, plan_offline, style_phrases, styled, title
+from vidgen.engine.offline import TITLE_CHARS, plan_offline, style_phrases, styled, title
 from vidgen.engine.wording import tidy, words
-from vidgen.request import MAX_DESCRIPTION_CHARS, MAX_SHOTS, PlanRequest, ShotRequest, StoryboardRequest
+from vidgen.request import (
+    MAX_DESCRIPTION_CHARS,
+    MAX_SHOTS,
+    MAX_STYLE_ENTRIES,
+    PlanRequest,
+    ShotRequest,
+    StoryboardRequest,
+)
 from vidgen.types import CameraMove as Move
 from vidgen.types import StoryboardPlan
 
@@ -163,11 +170,11 @@ def test_style_is_said_once():
     assert once == "A hill at dawn, calm mood, 35mm lens." == styled(once, {"mood": "calm", "lens": "35mm"})
 
 
-def test_style_that_leaves_no_room_for_the_shot_is_left_out_entry_by_entry():
-    style = {f"key{i}": f"{i} " + "long " * 38 for i in range(10, 26)}
-    phrases = style_phrases(style)
-    assert 3 <= len(phrases) < 16 and sum(map(len, phrases)) <= STYLE_CHARS
-    assert all(phrases[-1] in shot for shot in told("A fox " * 600, 2, **style))
+def test_the_longest_style_that_is_taken_is_said_whole_in_every_shot():
+    style = {f"key {i} ".ljust(30, "x"): f"{i} ".ljust(80, "y") for i in range(MAX_STYLE_ENTRIES)}
+    for shot in told("A fox " * 600, 2, **style):
+        assert "A fox" in shot
+        assert all(value in shot for value in style.values())
 
 
 @pytest.mark.parametrize(("text", "expected"), [

@@ -118,7 +118,12 @@ def _is_known(request: Request, file: OpenFile) -> bool:
 
 
 def _asked_range(request: Request, file: OpenFile) -> tuple[int, int] | None:
-    """First byte and the one after the last; None for the whole: no range, several, not one, or of another file."""
+    """First byte and the one after the last; None for the whole: no range, several, not one, or of another file.
+
+    Ranges are for GET alone (RFC 9110, 14.2).
+    """
+    if request.scope.get(HEAD):
+        return None
     asked = _RANGE.fullmatch(request.headers.get("range", "").replace(" ", ""))
     if asked is None or request.headers.get("if-range", file.etag) not in (file.etag, file.modified):
         return None
@@ -144,8 +149,11 @@ VIDEO = FILE | {
 
 
 CONDITIONS = {"parameters": [
-    {"name": name, "in": "header", "required": False, "schema": {"type": "string"}, "example": example}
-    for name, example in (("Range", "bytes=0-99"), ("If-Range", '"a-b-c"'), ("If-None-Match", '"a-b-c"'))
+    {"name": name, "in": "header", "required": False, "schema": {"type": "string"}, "description": description}
+    for name, description in (
+        ("Range", "One range of bytes, such as `bytes=0-99`"), ("If-Range", "The ETag that the range belongs to"),
+        ("If-None-Match", "The ETag that the client has"),
+    )
 ]}
 """The headers that an answer depends on; they are never wrong, only without effect."""
 

@@ -35,6 +35,7 @@ EXAMPLES = {
         "user_prompt": "Ocean waves at sunset", "model_id": "stub:animatic", "dry_run": True,
     }},
 }
+SOONER = {"sooner": {"summary": "Before those of priority 0", "value": {"priority": 5}}}
 
 
 @router.post(
@@ -80,7 +81,9 @@ def get_job(engine: EngineHere, job_id: JobId) -> JobAnswer:
 @router.patch(
     "/{job_id}", response_model=JobAnswer, summary="Move a job in the queue", responses=errors(400, 404, 408, 409)
 )
-def patch_job(engine: EngineHere, job_id: JobId, change: PriorityRequest) -> JobAnswer:
+def patch_job(
+    engine: EngineHere, job_id: JobId, change: Annotated[PriorityRequest, Body(openapi_examples=SOONER)]
+) -> JobAnswer:
     return JobAnswer.of(engine.set_priority(job_id, change.priority))
 
 

@@ -30,8 +30,8 @@ class CapabilitiesAnswer(Answer):
     supports_text_to_image: bool
     supports_negative_prompt: bool
     reads_text: bool = Field(description="False: the shot's text reaches the model only through its keyframe")
-    max_frames: int | None
-    recommended_fps: int | float | None
+    max_frames: int = Field(description="1 where it makes images")
+    recommended_fps: int | float
     width: RangeAnswer | None
     height: RangeAnswer | None
     num_frames: RangeAnswer | None
@@ -44,8 +44,8 @@ class CapabilitiesAnswer(Answer):
         return cls(
             supports_text_to_video=can.text_to_video, supports_image_to_video=can.image_to_video,
             supports_text_to_image=can.text_to_image, supports_negative_prompt=can.negative_prompt,
-            reads_text=can.reads_text, max_frames=int(card.frames.max) if card.frames else None,
-            recommended_fps=_number(card.fps.default) if card.fps else None,
+            reads_text=can.reads_text, max_frames=int(card.frames.max) if card.frames else 1,
+            recommended_fps=_number(card.fps.default) if card.fps else 1,
             width=RangeAnswer.of(card.width), height=RangeAnswer.of(card.height),
             num_frames=RangeAnswer.of(card.frames), fps=RangeAnswer.of(card.fps),
             num_inference_steps=RangeAnswer.of(card.steps),
@@ -54,7 +54,7 @@ class CapabilitiesAnswer(Answer):
 
 NOTHING = CapabilitiesAnswer(
     supports_text_to_video=False, supports_image_to_video=False, supports_text_to_image=False,
-    supports_negative_prompt=False, reads_text=False, max_frames=None, recommended_fps=None, width=None, height=None,
+    supports_negative_prompt=False, reads_text=False, max_frames=0, recommended_fps=0, width=None, height=None,
     num_frames=None, fps=None, num_inference_steps=None,
 )
 """Of an entry whose card is broken."""

@@ -28,7 +28,6 @@ from vidgen.request import MAX_DESCRIPTION_CHARS, PlanRequest
 from vidgen.types import ShotPlan, StoryboardPlan
 
 TITLE_CHARS = 60
-STYLE_CHARS = 1_200               # of a description; a style entry that does not fit whole is left out
 LOOK_CHARS = 200
 CONTEXT_CHARS = 120
 NOTHING = "an empty scene"        # the subject of a prompt in which there is nothing to see
@@ -149,13 +148,8 @@ def styled(description: str, style: Mapping[str, str]) -> str:
 
 def style_phrases(style: Mapping[str, str]) -> list[str]:
     """``{"mood": "calm", "time_of_day": "dusk"}`` as ``["calm mood", "time of day: dusk"]``."""
-    phrases, room = [], STYLE_CHARS
-    for key, value in style.items():
-        phrase = _style_phrase(tidy(re.sub("[_-]+", " ", key)), tidy(value))
-        room -= len(phrase) + 2
-        if phrase and room >= 0:
-            phrases.append(phrase)
-    return phrases
+    phrases = [_style_phrase(tidy(re.sub("[_-]+", " ", key)), tidy(value)) for key, value in style.items()]
+    return [phrase for phrase in phrases if phrase]
 
 
 def _style_phrase(key: str, value: str) -> str:

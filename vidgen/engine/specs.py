@@ -8,6 +8,7 @@ from typing import Any
 
 from vidgen.cards import Card
 from vidgen.engine.lifecycle import WEIGHTS
+from vidgen.engine.offline import styled
 from vidgen.store import jobs
 from vidgen.store.steps import NewStep
 from vidgen.types import (
@@ -101,8 +102,9 @@ def keyframe_spec(job: Job, shot: Shot, step: Step, card: Card, output: Path) ->
 
 
 def _common(job: Job, shot: Shot, step: Step) -> Mapping[str, Any]:
+    style = job.request.get("style_preferences", {})
     return {
         "job_id": job.id, "shot_id": shot.id, "index": shot.index, "num_shots": len(job.storyboard.shots),
-        "prompt": shot.description, "caption": shot.description, "camera_move": shot.camera_move, "seed": shot.seed,
-        "style": job.request.get("style_preferences", {}), "attempt": step.attempts,
+        "prompt": styled(shot.description, style), "caption": shot.description, "camera_move": shot.camera_move,
+        "seed": shot.seed, "style": style, "attempt": step.attempts,
     }

@@ -102,7 +102,7 @@ class Steps:
         job, effective = at.job, at.job.effective
         model = self._registry.runnable(job.model_id)
         keyframe_model = self._registry.runnable(job.keyframe_model_id) if job.keyframe_model_id else None
-        planned = self._storyboard(job)
+        planned = self._storyboard(at)
         shots = specs.lay_out(planned.plan, model.card, effective.num_frames, effective.fps, job.seed)
         keyframe_lane = keyframe_model.backend.lane if keyframe_model else None
         work = specs.list_work(job, len(shots), model.backend.lane, keyframe_lane)
@@ -114,11 +114,11 @@ class Steps:
 
         return outcome
 
-    def _storyboard(self, job: Job) -> Planned:
-        request = JobRequest.model_validate(job.request)
+    def _storyboard(self, at: Attempt) -> Planned:
+        request = JobRequest.model_validate(at.job.request)
         if request.storyboard is not None:
             return Planned(request.storyboard.plan(), "client", "the request brought its own")
-        return self._planner.plan(request)
+        return self._planner.plan(request, at.control.heed)
 
     # keyframe
 

@@ -20,6 +20,9 @@ from vidgen.media.ffmpeg import TIMEOUT_S, Tick, nothing
 ONLY_MP4 = ("-protocol_whitelist", "file", "-format_whitelist", "mov,mp4,m4a,3gp,3g2,mj2")
 """Nothing that a clip says of itself makes ffmpeg open another file or an address."""
 
+LISTED = ("-map_metadata", "-1", "-flush_packets", "1", *BITEXACT, "-f", "framecrc", "pipe:1")
+"""The output that :func:`parse_tracks` reads."""
+
 _DISCARD = 4                        # the flag of a packet that is stored and not shown
 _JPEG_QUALITY = 3                   # ffmpeg's -q:v, 2 the best
 _AS_JPEG = "scale=out_color_matrix=bt601:out_range=pc,format=yuvj420p"
@@ -161,15 +164,10 @@ def _boxes(path: Path) -> Iterator[bytes | None]:
             at = file.seek(at + size)
 
 
-LISTED = ("-map_metadata", "-1", "-flush_packets", "1", *BITEXACT, "-f", "framecrc", "pipe:1")
-"""The output that :func:`parse_tracks` reads."""
-
-
 def parse_tracks(output: ffmpeg.Output, inputs: Sequence[int]) -> list[Track]:
     """Read the streams out of ``framecrc`` text.
 
     :param inputs: for each stream, the number of the input that its pixel format is read from.
-
     :raises EncodeFailed: a stream has no packets, or one without a time.
     """
     headers: dict[tuple[str, int], str] = {}

@@ -1,0 +1,161 @@
+"""Starting, refusing to start, and stopping: the real process."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+
+import httpx
+import pytest
+import websocket
+
+from tests.server import ROOT, Server, started
+from vidgen.api.serve import bind, port_of, url_of
+
+
+def run(folder, *command: str, **settings: object) -> subprocess.CompletedProcess:
+    """Run the server's command line to its end."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("API_", "WORKSPACE_"))}
+    given = {"WORKSPACE_DIR": str(folder / "workspace")} | {k.upper(): str(v) for k, v in settings.items()}
+    return subprocess.run(
+        [sys.executable, *(command or (str(ROOT / "run_api.py"),))], cwd=folder, env=clean | given, timeout=60,
+        capture_output=True, text=True,
+    )
+
+
+def test_a_bad_setting_is_named_and_nothing_else_is_said(tmp_path):
+    ended = run(tmp_path, api_port="many", encoder_crf=99)
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("vidgen cannot start: bad settings:\n")
+    assert "API_PORT" in ended.stderr and "ENCODER_CRF" in ended.stderr and "Traceback" not in ended.stderr
+
+
+def test_the_module_starts_the_same_server(tmp_path):
+    ended = run(tmp_path, "-m", "vidgen.main", api_port="many")
+    assert (ended.returncode, "API_PORT" in ended.stderr) == (2, True)
+
+
+def test_a_port_that_is_taken(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        ended = run(tmp_path, api_port=other.getsockname()[1])
+    assert (ended.returncode, "Traceback" in ended.stderr) == (2, False)
+    assert "cannot listen on 127.0.0.1" in ended.stderr
+
+
+def test_an_address_that_is_not_ours(tmp_path):
+    ended = run(tmp_path, api_host="no.such.host.invalid")
+    assert ended.returncode == 2 and "cannot listen on no.such.host.invalid" in ended.stderr
+
+
+def test_a_second_server_is_told_who_holds_the_workspace(tmp_path):
+    with started(tmp_path / "workspace") as first:
+        ended = run(tmp_path, api_port=1)
+        assert ended.returncode == 2
+        assert str(first.process.pid) in ended.stderr and first.url in ended.stderr
+
+
+def test_a_key_file_that_holds_no_key(tmp_path):
+    (tmp_path / "workspace").mkdir()
+    (tmp_path / "workspace" / "api_key").write_text("short\n")
+    ended = run(tmp_path, api_host="0.0.0.0", api_port=0)
+    assert ended.returncode == 2 and "holds no key" in ended.stderr
+
+
+def test_the_log_says_where_it_serves(tmp_path):
+    with started(tmp_path / "workspace", log_format="json") as running:
+        events = [json.loads(line) for line in running.log().splitlines() if line.startswith("{")]
+    (serving,) = [event for event in events if event["message"] == "serving"]
+    assert serving["url"] == running.url and serving["logger"] == "vidgen.main" and serving["level"] == "info"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_the_first_signal_ends_it_in_order(tmp_path, number):
+    with started(tmp_path / "workspace") as running:
+        done = running.submit()
+        running.wait(done)
+        assert running.stop(number) == 0
+        assert "stopped" in running.log() and "Traceback" not in running.log()
+
+
+def test_open_sockets_and_streams_do_not_hold_it_up(tmp_path):
+    with started(tmp_path / "workspace", allow_test_parameters="true", drain_s=0) as running:
+        job_id = running.submit(parameters={"wait_at_step": 2})
+        ws = websocket.create_connection(f"{running.url.replace('http', 'ws')}/ws/jobs/{job_id}", timeout=30)
+        with running.client.stream("GET", f"/api/v1/jobs/{job_id}/events") as stream:
+            lines = stream.iter_lines()
+            assert next(lines) == "retry: 2000"
+            running.process.send_signal(signal.SIGTERM)
+            assert list(lines)
+        while ws.recv_data()[0] != websocket.ABNF.OPCODE_CLOSE:
+            pass
+        ws.shutdown()
+        assert running.wait_until_gone() == 0
+        assert "Traceback" not in running.log()
+
+
+def test_draining_lets_what_runs_end(tmp_path):
+    with started(tmp_path / "workspace", allow_test_parameters="true") as running:
+        job_id = running.submit(parameters={"slow_ms": 100}, num_frames=10)
+        running.wait_for_step(job_id, "Generating")
+        assert running.stop() == 0
+    with started(tmp_path / "workspace", allow_test_parameters="true") as again:
+        shots = again.wait(job_id)["storyboard"]["shots"]
+        assert [shot["status"] for shot in shots] == ["completed"]
+        again.stop()
+
+
+def test_the_second_signal_ends_the_draining(tmp_path):
+    with started(tmp_path / "workspace", allow_test_parameters="true", drain_s=600) as running:
+        job_id = running.submit(parameters={"wait_at_step": 2})
+        running.wait_for_step(job_id, "Generating")
+        running.process.send_signal(signal.SIGTERM)
+        wait_for_log(running, "stopping")
+        assert running.stop() == 0
+        assert "Traceback" not in running.log()
+
+
+def wait_for_log(server: Server, words: str) -> None:
+    while words not in server.log():
+        assert server.process.poll() is None
+        signal.sigtimedwait([], 0.02)
+
+
+def test_no_requests_are_taken_while_it_drains(tmp_path):
+    with started(tmp_path / "workspace", allow_test_parameters="true", drain_s=600) as running:
+        job_id = running.submit(parameters={"wait_at_step": 2})
+        running.wait_for_step(job_id, "Generating")
+        running.process.send_signal(signal.SIGTERM)
+        wait_for_log(running, "stopping")
+        with pytest.raises(httpx.TransportError):
+            httpx.get(f"{running.url}/api/v1/health", trust_env=False)
+        assert running.stop() == 0
+
+
+def test_addresses():
+    bound = bind("127.0.0.1", 0)
+    port = port_of(bound)
+    assert port > 0 and port_of([]) == 0
+    for one in bound:
+        one.close()
+    assert url_of("0.0.0.0", 8000) == "http://127.0.0.1:8000"
+    assert url_of("::", 8000) == "http://[::1]:8000"
+    assert url_of("studio", 80) == "http://studio:80"
+
+
+def test_the_documents_smoke_test_passes(server):
+    ended = subprocess.run(
+        [sys.executable, str(ROOT / "test_api.py"), server.url], capture_output=True, text=True, timeout=110
+    )
+    assert ended.returncode == 0, ended.stdout
+    assert "FAIL" not in ended.stdout and ended.stdout.rstrip().endswith("passed")
+
+
+def test_the_smoke_test_says_when_nobody_answers():
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        port = unused.getsockname()[1]
+    ended = subprocess.run(
+        [sys.executable, str(ROOT / "test_api.py"), f"http://127.0.0.1:{port}"], capture_output=True, text=True, timeout=60
+    )
+    assert ended.returncode == 2 and "no server answers" in ended.stdout
