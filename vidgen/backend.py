@@ -83,10 +83,10 @@ class Backend(ABC):
         """What rendering *shot* would need. Pure."""
         return Footprint(ram_bytes=int(model.memory.ram_gb * 2**30))
 
-    def load(self, model: Card, mode: str = WHOLE) -> None:  # noqa: B027: a backend may have nothing to do
+    def load(self, model: Card, mode: str = WHOLE) -> None:  # noqa: B027
         """Make *model* ready to render; nothing to do where there are no weights."""
 
-    def unload(self, model: Card) -> None:  # noqa: B027: as above
+    def unload(self, model: Card) -> None:  # noqa: B027
         """Give back what :meth:`load` took."""
 
     @abstractmethod

@@ -21,6 +21,7 @@ MAX_SEED = 2**32 - 1
 MAX_PRIORITY = 10
 
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED, strict=True)]
+Share = Annotated[float, Field(ge=0, le=1, strict=True)]
 Text = StringConstraints(strip_whitespace=True, min_length=1)
 StyleKey = Annotated[str, StringConstraints(min_length=1, max_length=30, pattern=r"^[A-Za-z][A-Za-z0-9_ -]*$")]
 StyleValue = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=80)]
@@ -42,10 +43,10 @@ class ShotRequest(Asked):
 
     description: Annotated[str, Text, Field(max_length=MAX_DESCRIPTION_CHARS)]
     camera_move: CameraMove = CameraMove.STATIC
-    duration_seconds: float | None = Field(None, gt=0, le=MAX_SHOT_SECONDS)
+    duration_seconds: float | None = Field(None, gt=0, le=MAX_SHOT_SECONDS, strict=True)
     seed: Seed | None = None
     id: str | None = Field(None, pattern=r"^shot_\d{3}$", description="Accepted and renumbered")
-    index: int | None = Field(None, ge=0, lt=MAX_SHOTS, description="Accepted and renumbered")
+    index: int | None = Field(None, ge=0, lt=MAX_SHOTS, strict=True, description="Accepted and renumbered")
     status: Literal["pending"] | None = None
     keyframe_url: None = None
     video_url: None = None
@@ -91,14 +92,14 @@ class JobRequest(PlanRequest):
     width: int | None = Field(None, ge=16, le=8192, strict=True)
     height: int | None = Field(None, ge=16, le=8192, strict=True)
     num_frames: int | None = Field(None, ge=1, le=2000, strict=True)
-    fps: float | None = Field(None, gt=0, le=120)
+    fps: float | None = Field(None, gt=0, le=120, strict=True)
     num_inference_steps: int | None = Field(None, ge=1, le=1000, strict=True)
     parameters: dict[str, Any] = Field(
         default_factory=dict, max_length=MAX_PARAMETERS, description="Model-specific; see the model's own schema"
     )
     keyframe_model_id: ModelId | None = None
     keyframe_parameters: dict[str, Any] = Field(default_factory=dict, max_length=MAX_PARAMETERS)
-    focus: tuple[Annotated[float, Field(ge=0, le=1)], Annotated[float, Field(ge=0, le=1)]] = Field(
+    focus: tuple[Share, Share] = Field(
         (0.5, 0.5), description="Where the crop of the reference image looks: x and y, 0 to 1"
     )
     continuity: Continuity = Continuity.INDEPENDENT

@@ -99,7 +99,8 @@ class Sampler:
             return self._sheared(window, rows)
         if window.step == 1.0 and (phased := self._phased(window.x, y, rows)):
             return phased
-        box = (window.x, max(0.0, y + first * window.step), window.x + width * window.step,
+        box = (max(0.0, window.x), max(0.0, y + first * window.step),
+               min(float(self._image.width), window.x + width * window.step),
                min(float(self._image.height), y + last * window.step))
         return self._image.resize((width, last - first), Image.Resampling.BILINEAR, box=box)
 

@@ -119,7 +119,7 @@ def _photo(shot: RenderSpec, look: Look, rngs: dict[str, Random], path: list[Pos
 
     frame, octaves = (shot.width, shot.height), passes(shot)
     density = PHOTO_DENSITY if any(pose.zoom != 1 for pose in path) else 1.0
-    size = tuple(round(side * density) for side in _plane(frame, path, PHOTO, shot.camera_move is CameraMove.ORBIT))
+    size = tuple(ceil(side * density) for side in _plane(frame, path, PHOTO, shot.camera_move is CameraMove.ORBIT))
     try:
         with Image.open(shot.image) as source:
             picture = cover_crop(source.convert("RGB"), *size, shot.focus)

@@ -18,7 +18,8 @@ POST /api/v1/queue/pause, POST /api/v1/queue/resume, GET /videos/{job_id}/{file}
 CASES = 100
 BOUNDS = {
     "string": {"maxLength", "pattern"}, "array": {"maxItems"}, "object": {"maxProperties"}, "boolean": {"type"},
-    "integer": {"maximum", "exclusiveMaximum"}, "number": {"maximum", "exclusiveMaximum"}, None: {"enum", "const", "$ref"},
+    "integer": {"maximum", "exclusiveMaximum"}, "number": {"maximum", "exclusiveMaximum"},
+    None: {"enum", "const", "$ref"},
 }
 ASSET = re.compile(r"""(?:src|href|url|spec-url)\s*[=:]\s*["']([^"']+)["']""")
 
@@ -89,13 +90,12 @@ def test_the_pages_load_everything_from_here(server, page):
     assert (answer.status_code, answer.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
     assert "default-src 'self'" in answer.headers["Content-Security-Policy"]
     wanted = ASSET.findall(answer.text)
-    scripts = [address for address in wanted if address.endswith(".js")]
-    assert scripts
-    wanted += [address for script in scripts[-1:] if "start" in script for address in ASSET.findall(server.get(script).text)]
-    assert all(address.startswith("/") and not address.startswith("//") for address in wanted)
+    if "/docs/assets/start.js" in wanted:
+        wanted += ASSET.findall(server.get("/docs/assets/start.js").text)
+    assert "/openapi.json" in wanted and any(address.endswith(".js") for address in wanted)
     for address in wanted:
+        assert re.match(r"/[^/]", address), address
         assert server.get(address).status_code == 200, address
-    assert "/openapi.json" in wanted
 
 
 def test_the_answers_are_as_described(tmp_path):

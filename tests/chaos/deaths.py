@@ -55,6 +55,11 @@ def count(folder: Path) -> tuple[dict[str, int], str]:
     return ran.said["counted"], found.files[ran.said["acknowledged"], FINAL].sha256
 
 
+def tidy(folder: Path) -> None:
+    """Take away what :func:`count` left."""
+    shutil.rmtree(folder)
+
+
 def every_fate(counted: dict[str, int], each: int = 1) -> list[Fate]:
     """All deaths, or every *each*-th of them, a different one of each kind."""
     fates = [

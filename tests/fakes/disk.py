@@ -67,17 +67,19 @@ class PretendedDisk:
         pass
 
     def free(self) -> int:
-        return int(self._switch.read_text()) * WRITE_BYTES if self._switch.exists() else sys.maxsize
+        return self._switch.stat().st_size * WRITE_BYTES if self._switch.exists() else sys.maxsize
 
     def leave(self, free_bytes: int) -> None:
-        self._switch.write_text(str(free_bytes // WRITE_BYTES))
+        fresh = self._switch.with_suffix(".new")
+        fresh.write_bytes(bytes(free_bytes // WRITE_BYTES))
+        fresh.replace(self._switch)
 
     def release(self) -> None:
         self._switch.unlink()
 
 
 _FFMPEG = """#!/bin/sh
-if [ "$(cat "{switch}" 2>/dev/null)" = 0 ]; then
+if [ -e "{switch}" ] && [ ! -s "{switch}" ]; then
     echo "No space left on device" >&2
     exit 228
 fi
@@ -108,25 +110,21 @@ def _real_ffmpeg() -> str:
 class Pretender:
     """The other side of :class:`PretendedDisk`, inside the server's process.
 
-    :param switch: a file that says how many writes still fit; there is room for all where it is missing.
+    :param switch: a file with a byte for each write that still fits; there is room for all where it is missing.
     """
 
     def __init__(self, switch: Path):
         self._switch = switch
-        self._exists = os.path.exists           # before anything is wrapped
-        self._open = io.open
         self._lock = threading.Lock()
 
     def full(self) -> bool:
         """Whether the next write fails; if not, it is counted."""
         with self._lock:
-            if not self._exists(self._switch):
+            try:
+                left = os.stat(self._switch).st_size
+                os.truncate(self._switch, max(0, left - 1))
+            except FileNotFoundError:
                 return False
-            with self._open(self._switch) as file:
-                left = int(file.read() or 0)
-            if left > 0:
-                with self._open(self._switch, "w") as file:
-                    file.write(str(left - 1))
             return left == 0
 
     def install(self) -> None:

@@ -247,12 +247,16 @@ class Engine:
         self.workspace.require_free()
         upload_id, now = f"upload_{secrets.token_hex(8)}", time.time()
         path = self.workspace.upload_path(upload_id, now)
-        taken = images.take_in(source, path)
-        row = {
-            "id": upload_id, "filename": filename, "name": path.name, "size_bytes": size_bytes,
-            "sha256": sha256(path.read_bytes()).hexdigest(), "width": taken.width, "height": taken.height,
-        }
-        self._database.write(lambda tx: uploads.insert(tx, row))
+        try:
+            taken = images.take_in(source, path)
+            row = {
+                "id": upload_id, "filename": filename, "name": path.name, "size_bytes": size_bytes,
+                "sha256": sha256(path.read_bytes()).hexdigest(), "width": taken.width, "height": taken.height,
+            }
+            self._database.write(lambda tx: uploads.insert(tx, row))
+        except BaseException:
+            self.workspace.remove_upload(path)
+            raise
         return Upload(upload_id, filename, path, size_bytes, taken.width, taken.height, now)
 
     # inside

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 
 from vidgen.engine import lifecycle
 from vidgen.engine.control import StepControl
-from vidgen.errors import Cancelled, Interrupted, StepFailed, VidgenError
+from vidgen.errors import Cancelled, DiskLow, Interrupted, StepFailed, VidgenError
 from vidgen.store import steps
 from vidgen.store.database import Database
 from vidgen.store.writer import Tx
@@ -151,6 +151,9 @@ class Lanes:
             return None
         try:
             step = self._database.write(lambda tx: None if self._stopping.is_set() else steps.claim(tx, lane))
+        except DiskLow as e:
+            log.warning("lane %s cannot claim: %s", lane, e.detail)
+            return None
         except Exception:
             log.exception("lane %s cannot claim", lane)
             return None
@@ -158,9 +161,6 @@ class Lanes:
             return None
         control = self._make_control(step)
         self.running.add(control)
-        # A cancel between the claim and this line found no control to signal; the row knows.
-        if not self._database.read(lambda conn: steps.wanted(conn, step)):
-            control.cancel()
         return control
 
     def _attend(self, control: StepControl) -> None:
@@ -178,6 +178,9 @@ class Lanes:
     def _outcome(self, step: Step, control: StepControl) -> Outcome:
         """Run the step, and turn whatever happens into what to commit."""
         try:
+            # A cancel that came between the claim and running.add found no control to signal; the row knows.
+            if not self._database.read(lambda conn: steps.wanted(conn, step)):
+                control.cancel()
             return self._run(step, control)
         except Cancelled:
             return lambda tx: steps.end(tx, step, StepStatus.CANCELLED)
@@ -194,14 +197,17 @@ class Lanes:
 
     def _settle(self, step: Step, outcome: Outcome) -> None:
         """Commit *outcome*. What cannot be written now (a full disk) is tried until it can, or the server stops."""
+        about = {"job": step.job_id, "step": step.id}
         while True:
             try:
                 ended = self._database.write(lambda tx: self._written(tx, step, outcome))
                 break
+            except DiskLow as e:
+                log.warning("the end of a step cannot be written: %s", e.detail, extra=about)
             except Exception:
-                log.exception("the end of a step cannot be written", extra={"job": step.job_id, "step": step.id})
-                if self._stopping.wait(LOOK_S):
-                    return                  # the row still says running: the next start queues it again
+                log.exception("the end of a step cannot be written", extra=about)
+            if self._stopping.wait(LOOK_S):
+                return                      # the row still says running: the next start queues it again
         if ended:
             self.running.cancel(step.job_id)
 

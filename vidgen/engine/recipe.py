@@ -13,6 +13,7 @@ from typing import Any
 
 from vidgen import __version__
 from vidgen.backend import WHOLE
+from vidgen.media import ffmpeg
 from vidgen.registry import Model
 from vidgen.settings import Settings
 from vidgen.types import Job, RenderSpec, Shot
@@ -77,8 +78,9 @@ def canonical(value: Any) -> str:
 
 
 def encoder(settings: Settings) -> dict[str, Any]:
+    """What determines how frames become bytes, beside the frames."""
     return {
-        "codec": "libx264", "preset": settings.encoder_preset, "crf": settings.encoder_crf,
+        "ffmpeg": ffmpeg.version(), "codec": "libx264", "preset": settings.encoder_preset, "crf": settings.encoder_crf,
         "threads": settings.encoder_threads,
     }
 

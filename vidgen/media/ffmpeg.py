@@ -29,6 +29,7 @@ TIMEOUT_S = 120.0
 """How long ffmpeg may make no progress, unless the caller says otherwise."""
 
 _SLICE_S = 0.05                     # the longest wait between two ticks
+_NICENESS = 10                      # ffmpeg gives way to the threads that answer clients
 _LAST_WORDS_S = 2.0                 # from closing its input early to its exit
 _PIPE_BYTES = 1 << 20               # half a frame of 1024x576 rather than a thirtieth
 _READ_BYTES = 1 << 16
@@ -203,13 +204,16 @@ class Child:
 def _start(arguments: Sequence[str], feed: bool) -> subprocess.Popen:
     command = [*_leash(), _executable(), "-hide_banner", "-nostats", *arguments]
     try:
-        return subprocess.Popen(
+        process = subprocess.Popen(
             command, stdin=subprocess.PIPE if feed else subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.PIPE, bufsize=0, process_group=0,
         )
     except OSError as e:
         log.warning("ffmpeg cannot be started: %s", e)
         raise EncodeFailed("ffmpeg cannot be started") from e
+    with suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, process.pid, _NICENESS)
+    return process
 
 
 def _executable() -> str:
@@ -220,6 +224,16 @@ def _executable() -> str:
         return get_ffmpeg_exe()
     except RuntimeError as e:
         raise EncodeFailed("there is no ffmpeg on this machine", retryable=False) from e
+
+
+@cache
+def version() -> str:
+    """The version of ffmpeg; with its settings, it determines the bytes.
+
+    :raises EncodeFailed: there is no ffmpeg, or it does not run.
+    """
+    said = run(["-version"]).stdout.decode("utf-8", "replace")
+    return said.split()[2] if said.startswith("ffmpeg version ") else "unknown"
 
 
 @cache

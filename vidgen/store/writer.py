@@ -111,8 +111,9 @@ class Writer:
             conn.exec_driver_sql("COMMIT")
         except sa.exc.DBAPIError as e:
             self._roll_back(conn)
+            cause = next((item.error for item in batch if isinstance(item.error, DiskLow)), _translated(e))
             for item in batch:
-                item.error = item.error or _translated(e)
+                item.error = item.error or cause
         self._finish(batch)
 
     def _attempt(self, conn: sa.Connection, item: _Item) -> None:

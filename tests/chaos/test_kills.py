@@ -1,0 +1,10 @@
+"""A few cycles of what ``make chaos`` does two hundred times."""
+
+from tests.chaos.kills import run
+
+
+def test_a_few_deaths_of_the_real_server_lose_nothing(tmp_path):
+    world = run(tmp_path / "kills", cycles=4, seed=11, report=lambda line: None)
+    assert world.faults == []
+    assert world.counts["acknowledged jobs"] >= 3
+    assert world.counts["jobs completed"] >= 1
