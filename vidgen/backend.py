@@ -44,6 +44,7 @@ class BackendConfig:
     device: str | None = None
     tokens: Mapping[str, str] = field(default_factory=dict)
     encoder: EncoderSettings = EncoderSettings()
+    ffmpeg_timeout_s: float = 120.0
 
 
 class Control(Protocol):

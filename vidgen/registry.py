@@ -112,6 +112,7 @@ def _config(settings: Settings) -> BackendConfig:
         weights_dir=settings.weights_dir,
         tokens={name: token.get_secret_value() for name, token in tokens.items() if token},
         encoder=EncoderSettings(settings.encoder_preset, settings.encoder_crf, settings.encoder_threads),
+        ffmpeg_timeout_s=settings.ffmpeg_timeout_s,
     )
 
 

@@ -150,7 +150,7 @@ def test_what_is_missing(fresh, method, path, body, field):
         ("POST", "/api/v1/jobs", JOB | {"storyboard": STORYBOARD | {"model_id": "stub:still"}}, "storyboard.model_id"),
         ("POST", "/api/v1/jobs", JOB | {"storyboard": STORYBOARD | {"shots": [SHOT | {"path": "/etc/passwd"}]}},
          "storyboard.shots.0.path"),
-        ("POST", "/api/v1/jobs", JOB | {"storyboard": STORYBOARD | {"shots": [SHOT | {"video_url": "/videos/a/b.mp4"}]}},
+        ("POST", "/api/v1/jobs", JOB | {"storyboard": STORYBOARD | {"shots": [SHOT | {"video_url": "/videos/a"}]}},
          "storyboard.shots.0.video_url"),
         ("POST", "/api/v1/jobs", JOB | {"parameters": {"steps": 4}}, "parameters.steps"),
         ("POST", "/api/v1/jobs", JOB | {"parameters": {"fail_at_step": 1}}, "parameters.fail_at_step"),
@@ -175,7 +175,7 @@ def test_what_is_unknown(fresh, method, path, body, field):
         ({"reference_image": "upload_00"}, "reference_image"), ({"reference_image": ""}, "reference_image"),
         ({"reference_image": "/workspace/uploads/../vidgen.db"}, "reference_image"),
         ({"reference_image": "https://example.org/a.png"}, "reference_image"),
-        ({"save_frames": True}, "save_frames"), ({"focus": ["0.5", "0.5"]}, "focus.0"), ({"focus": [True, 0]}, "focus.0"),
+        ({"save_frames": True}, "save_frames"), ({"focus": ["0.5", 0]}, "focus.0"), ({"focus": [0, True]}, "focus.1"),
         ({"storyboard": STORYBOARD | {"shots": [SHOT | {"duration_seconds": 60.0}]}, "fps": 60},
          "storyboard.shots.0.duration_seconds"),
     ],
@@ -213,7 +213,7 @@ def test_a_model_that_does_not_exist(fresh):
 @pytest.mark.parametrize(
     ("path", "field"),
     [
-        ("/jobs?status=done", "status"), ("/jobs?status=", "status"), ("/jobs?page=0", "page"), ("/jobs?page=-1", "page"),
+        ("/jobs?status=done", "status"), ("/jobs?status=", "status"), ("/jobs?page=0", "page"), ("/jobs?page=", "page"),
         ("/jobs?page=1.5", "page"), ("/jobs?page=1000001", "page"), ("/jobs?page_size=0", "page_size"),
         ("/jobs?page_size=101", "page_size"), ("/jobs?model_id=x", "model_id"), ("/jobs?order=up", "order"),
         ("/jobs?q=", "q"), ("/jobs?limit=5", "limit"), ("/jobs?page=1&page=1", "page"),

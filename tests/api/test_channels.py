@@ -7,7 +7,9 @@ from collections.abc import Callable
 import pytest
 
 from vidgen.api.channels import Channels, Listener
-from vidgen.api.limits import BATCH_EVENTS, TAIL_EVENTS
+from vidgen.api.limits import BATCH_EVENTS, MESSAGES_BURST, STUCK_S, TAIL_EVENTS
+from vidgen.api.live import Bucket, SocketListener
+from vidgen.api.sockets import EXTENSION
 from vidgen.errors import NotFound
 from vidgen.types import Event, EventType
 
@@ -205,3 +207,111 @@ def test_a_newcomer_to_an_ended_job_asks_whether_it_is_still_there():
             await channel.state()
 
     run(inside)
+
+
+class NarrowConnection:
+    """Takes so many writes until it is drained."""
+
+    def __init__(self, room: int):
+        self.room = room
+        self.got = b""
+        self.dropped = False
+        self.on_drain: Callable[[], None] | None = None
+
+    def push(self, frame: bytes) -> bool:
+        if self.room == 0:
+            return False
+        self.room -= 1
+        self.got += frame
+        return True
+
+    def drain(self, room: int) -> None:
+        self.room = room
+        self.on_drain()
+
+    def drop(self) -> None:
+        self.dropped = True
+
+
+class SmallSocket:
+    """What a listener needs of a WebSocket."""
+
+    def __init__(self, connection: NarrowConnection):
+        self.scope = {"extensions": {EXTENSION: connection}}
+        self.closed: list[int] = []
+
+    async def close(self, code: int, reason: str) -> None:
+        self.closed.append(code)
+
+
+def numbers(connection: NarrowConnection) -> list[int]:
+    return [int(part.split(b"}")[0]) for part in connection.got.split(b'"seq": ')[1:]]
+
+
+def test_a_slow_reader_gets_everything_in_order_and_nothing_is_kept_for_it():
+    async def inside(hub, channels):
+        connection = NarrowConnection(1)
+        listener = SocketListener(channels, "job_1", SmallSocket(connection), 300)
+        await listener.channel.state()
+        listener.begin(0)
+        for _ in range(40):
+            hub.add(100)
+            await asyncio.sleep(0.001)
+        await settle()
+        assert numbers(connection)[-1] < 300
+        while numbers(connection)[-1] < 4_000:
+            connection.drain(3)
+            await settle()
+        assert numbers(connection) == list(range(1, 4_001))
+        listener.end()
+
+    run(inside)
+
+
+def test_who_takes_nothing_is_dropped():
+    async def inside(hub, channels):
+        connection = NarrowConnection(0)
+        listener = SocketListener(channels, "job_1", SmallSocket(connection), 300)
+        loop = asyncio.get_running_loop()
+        await listener.channel.state()
+        listener.begin(0)
+        listener.tick(loop.time() + 10 * STUCK_S)
+        assert not connection.dropped
+        hub.add()
+        await settle()
+        listener.tick(loop.time() + STUCK_S / 2)
+        assert not connection.dropped
+        listener.tick(loop.time() + STUCK_S + 1)
+        assert connection.dropped
+
+    run(inside)
+
+
+def test_after_the_last_message_it_is_closed_once_it_is_idle():
+    async def inside(hub, channels):
+        ws = SmallSocket(NarrowConnection(9))
+        listener = SocketListener(channels, "job_1", ws, 300)
+        loop = asyncio.get_running_loop()
+        await listener.channel.state()
+        listener.begin(0)
+        hub.add()
+        await settle()
+        listener.tick(loop.time() + 1_000)
+        await settle()
+        assert ws.closed == []
+        hub.add(1, EventType.JOB_COMPLETE)
+        await settle()
+        listener.tick(loop.time() + 299)
+        await settle()
+        assert ws.closed == []
+        listener.tick(loop.time() + 302)
+        await settle()
+        assert ws.closed == [1000]
+
+    run(inside)
+
+
+def test_a_bucket_takes_a_burst():
+    bucket = Bucket()
+    assert [bucket.take() for _ in range(MESSAGES_BURST)] == [True] * MESSAGES_BURST
+    assert not bucket.take()

@@ -3,6 +3,7 @@
 import io
 import json
 import re
+import socket
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
@@ -91,7 +92,7 @@ def test_every_job_shows_its_seed_and_what_it_renders_with(paused):
 
 def test_an_integer_may_be_written_with_a_fraction_of_nothing(paused):
     headers = {"Content-Type": "application/json"}
-    body = json.dumps(SMALL)[:-1] + ', "seed": 12.0, "fps": 8.0, "priority": 1e0, "parameters": {"motion_bucket_id": 9.0}}'
+    body = json.dumps(SMALL)[:-1] + ', "seed": 12.0, "priority": 1e0, "parameters": {"motion_bucket_id": 9.0}}'
     answer = paused.post("/api/v1/jobs", content=body, headers=headers)
     assert (answer.status_code, answer.json()["seed"], answer.json()["priority"]) == (201, 12, 1)
 
@@ -214,7 +215,7 @@ def test_the_log_keeps_one_progress_of_a_finished_shot(server, finished):
 
 
 def test_a_stream_lost_after_its_first_event_misses_nothing(server, finished):
-    """A browser sends the last ``id`` that it saw; ``connected`` must not count as having heard what is still to come."""
+    """A browser sends the last ``id`` that it saw; ``connected`` does not count as having heard what is to come."""
     fresh = streamed(server, finished["id"])
     assert fresh[0]["event"] == "connected" and "id" not in fresh[0]
     replay = streamed(server, finished["id"], **{"Last-Event-ID": "0"})
@@ -308,7 +309,23 @@ def test_an_upload_is_cut_off_while_it_arrives(server):
     assert not re.search(r"\.part", " ".join(file.name for file in (server.workspace / "uploads").iterdir()))
 
 
-def test_a_job_of_ended_statuses_only(server):
+@pytest.mark.parametrize(
+    ("path", "kind", "begun"),
+    [("/api/v1/jobs", "application/json", b'{"user_prompt": '),
+     ("/api/v1/upload", "multipart/form-data; boundary=x", b'--x\r\nContent-Disposition: form-data; name="file"')],
+)
+def test_a_client_that_goes_in_the_middle_of_its_request_is_no_error(server, path, kind, begun):
+    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {kind}\r\nContent-Length: 1000\r\n\r\n".encode()
+    address = server.client.base_url
+    for _ in range(10):
+        with socket.create_connection((address.host, address.port), timeout=WAIT_S) as raw:
+            raw.sendall(head + begun)
+    assert server.get("/api/v1/ready").status_code == 200
+    assert upload(server, picture()).status_code == 200
+    assert "internal error" not in server.log()
+
+
+def test_jobs_by_how_they_ended(server):
     for status in ENDED:
         jobs = server.get(f"/api/v1/jobs?status={status}").json()["jobs"]
         assert {job["status"] for job in jobs} <= {status}

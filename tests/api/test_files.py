@@ -70,7 +70,9 @@ def test_a_known_file_is_not_sent_again(server, finished):
 
 def test_all_that_a_job_names_can_be_had(server, finished):
     shots = finished["storyboard"]["shots"]
-    types = {finished["poster_url"]: "image/jpeg", shots[0]["video_url"]: "video/mp4", shots[1]["poster_url"]: "image/jpeg"}
+    types = {
+        finished["poster_url"]: "image/jpeg", shots[0]["video_url"]: "video/mp4", shots[1]["poster_url"]: "image/jpeg",
+    }
     for url, kind in types.items():
         answer = server.get(url)
         assert (answer.status_code, answer.headers["Content-Type"]) == (200, kind)
@@ -78,7 +80,7 @@ def test_all_that_a_job_names_can_be_had(server, finished):
 
 @pytest.mark.parametrize(
     "name",
-    ["nothing.mp4", "..%2f..%2fvidgen.db", "%2e%2e", ".shot_001.mp4", "shot_001.mp4%00", "shot_001.mp4%0a", "a" * 3_000],
+    ["nothing.mp4", "..%2f..%2fvidgen.db", "%2e%2e", ".shot_001.mp4", "shot_001.mp4%00", "shot_001.mp4%0a", "a" * 999],
 )
 def test_no_other_file_can_be_had(server, finished, name):
     check.error(server.get(f"/videos/{finished['id']}/{name}"), 404, "not_found")

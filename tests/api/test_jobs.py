@@ -71,7 +71,8 @@ def test_the_same_key_gives_the_same_job(paused):
 
 @pytest.mark.parametrize("key", ["", "x" * 201, "a b", "caf\xe9"])
 def test_a_key_has_bounds(server, key):
-    check.error(post(server, SMALL, **{"Idempotency-Key": key.encode("latin-1")}), 400, "invalid_input", "idempotency-key")
+    answer = post(server, SMALL, **{"Idempotency-Key": key.encode("latin-1")})
+    check.error(answer, 400, "invalid_input", "idempotency-key")
 
 
 def test_a_dry_run_queues_nothing(server):

@@ -155,7 +155,6 @@ def test_the_documents_smoke_test_passes(server):
 def test_the_smoke_test_says_when_nobody_answers():
     with socket.create_server(("127.0.0.1", 0)) as unused:
         port = unused.getsockname()[1]
-    ended = subprocess.run(
-        [sys.executable, str(ROOT / "test_api.py"), f"http://127.0.0.1:{port}"], capture_output=True, text=True, timeout=60
-    )
+    command = [sys.executable, str(ROOT / "test_api.py"), f"http://127.0.0.1:{port}"]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert ended.returncode == 2 and "no server answers" in ended.stdout

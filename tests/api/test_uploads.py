@@ -56,8 +56,8 @@ def test_what_is_no_image(server):
 
 @pytest.mark.parametrize(
     ("content", "kind"),
-    [(b"", "multipart/form-data; boundary=x"), (b"{}", "multipart/form-data"), (b"--x", "multipart/form-data; boundary=y"),
-     (b"--x\r\nnonsense", "multipart/form-data; boundary=x")],
+    [(b"", "multipart/form-data; boundary=x"), (b"{}", "multipart/form-data"),
+     (b"--x", "multipart/form-data; boundary=y"), (b"--x\r\nnonsense", "multipart/form-data; boundary=x")],
 )
 def test_bodies_that_are_no_form(server, content, kind):
     answer = server.post("/api/v1/upload", content=content, headers={"Content-Type": kind})

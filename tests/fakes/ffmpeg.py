@@ -34,18 +34,23 @@ class FakeFfmpeg:
         self.executable.chmod(0o755)
         self.behave("well")
 
-    def behave(self, how: str, *, kind: str = "encode", frame: int = 0, code: int = 1, times: int | None = None):
+    def behave(
+        self, how: str, *, kind: str = "encode", frame: int = 0, code: int = 1, times: int | None = None,
+        where: str = "",
+    ) -> None:
         """What runs of *kind* do from now on; all others behave well.
 
         :param kind: ``encode``, ``inspect``, ``list``, ``join`` (by copying or encoding) or ``metadata``.
         :param how: a method of :class:`Wrapper`.
         :param frame: at which frame, where it matters.
         :param times: how often before it behaves well again; None: always.
+        :param where: holds for runs with this in their arguments, beside what was said for others before.
         """
         plan = {"how": how, "kind": kind, "frame": frame, "code": code, "times": times, "real": _real()}
+        self._plans = {**(self._plans if where else {}), where: plan}
         fresh = self.folder / "plan.new"
-        fresh.write_text(json.dumps(plan))
-        (self.folder / "times").unlink(missing_ok=True)
+        fresh.write_text(json.dumps(self._plans))
+        (self.folder / f"times{where}").unlink(missing_ok=True)
         fresh.replace(self.folder / "plan.json")
 
     def runs(self, kind: str | None = None) -> list[dict]:
@@ -83,7 +88,9 @@ class Wrapper:
     def __init__(self, folder: Path, arguments: list[str]):
         self.folder = folder
         self.arguments = arguments
-        self.plan = json.loads((folder / "plan.json").read_text())
+        plans = json.loads((folder / "plan.json").read_text())
+        self.where = max((where for where in plans if where in " ".join(arguments)), key=len)
+        self.plan = plans[self.where]
         self.kind = kind_of(arguments)
 
     def run(self) -> None:
@@ -97,7 +104,7 @@ class Wrapper:
             return False
         if self.plan["times"] is None:
             return True
-        with (self.folder / "times").open("a+") as times:
+        with (self.folder / f"times{self.where}").open("a+") as times:
             times.write("x")
             return times.tell() <= self.plan["times"]
 
@@ -175,7 +182,8 @@ class Wrapper:
 
     def _frame_bytes(self) -> int:
         width, height = map(int, self.arguments[self.arguments.index("-video_size") + 1].split("x"))
-        return width * height * 3
+        pixel_format = self.arguments[self.arguments.index("-pixel_format") + 1]
+        return width * height * 3 // (2 if pixel_format == "yuv420p" else 1)
 
     def _start(self) -> subprocess.Popen:
         return subprocess.Popen([self.plan["real"], *self.arguments], stdin=subprocess.PIPE)

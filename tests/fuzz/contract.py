@@ -29,7 +29,7 @@ MANY = 1_000
 
 STATEFUL_SHARE = 4                      # one sequence for so many single cases of an operation
 MOST_SECONDS = 1_800
-SETTINGS = {"allow_test_parameters": "true", "max_queued_jobs": 12, "max_concurrent_jobs": 2, "phase_deadline_s": 10}
+SETTINGS = {"allow_test_parameters": "true", "max_queued_jobs": 12, "max_concurrent_jobs": 2}
 SMALL = {"width": 64, "height": 64, "num_frames": 3}
 NOISY = 0.3                             # share of the requests that get a header beside
 

@@ -31,7 +31,10 @@ class Origins:
 
 
 def _same(origin: str, host: str) -> bool:
-    return bool(host) and urlsplit(origin).netloc.lower() == host.lower()
+    try:
+        return bool(host) and urlsplit(origin).netloc.lower() == host.lower()
+    except ValueError:                      # such as http://[
+        return False
 
 
 class Cors:

@@ -72,6 +72,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(VidgenError, _ours)
     app.add_exception_handler(RequestValidationError, _validation)
     app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(Exception, _unexpected)
 
 
 async def _ours(request: Request, error: VidgenError) -> Response:
@@ -82,6 +83,10 @@ async def _ours(request: Request, error: VidgenError) -> Response:
 
 async def _validation(request: Request, error: RequestValidationError) -> Response:
     return problem_of(invalid(error.errors()))
+
+
+async def _unexpected(request: Request, error: Exception) -> Response:
+    return internal(error, method=request.method, path=request.url.path)
 
 
 async def _http(request: Request, error: HTTPException) -> Response:

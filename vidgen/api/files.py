@@ -6,7 +6,7 @@ import re
 from email.utils import formatdate
 from pathlib import Path
 from stat import S_ISREG
-from typing import Annotated, BinaryIO
+from typing import Annotated, Any, BinaryIO
 
 from anyio import to_thread
 from fastapi import APIRouter, Request, Response
@@ -137,15 +137,19 @@ def _asked_range(request: Request, file: OpenFile) -> tuple[int, int] | None:
     return int(first), min(int(last) + 1 if last else file.size, file.size)
 
 
-FILE = {
-    200: {"description": "The file", "content": {"*/*": {"schema": {"type": "string", "format": "binary"}}}},
-    206: {"description": "The part asked for", "content": {"*/*": {"schema": {"type": "string", "format": "binary"}}}},
-    304: {"description": "The client has it"},
-}
-VIDEO = FILE | {
-    status: FILE[status] | {"content": {"video/mp4": {"schema": {"type": "string", "format": "binary"}}}}
-    for status in (200, 206)
-}
+BYTES = {"schema": {"type": "string", "format": "binary"}}
+
+
+def _described(content: dict[str, Any]) -> dict[int | str, dict[str, Any]]:
+    return {
+        200: {"description": "The file", "content": content},
+        206: {"description": "The part asked for", "content": content},
+        304: {"description": "The client has it"},
+    }
+
+
+VIDEO = _described({"video/mp4": BYTES})
+FILE = _described({kind: {} if kind == "application/json" else BYTES for kind in TYPES.values()})
 
 
 CONDITIONS = {"parameters": [

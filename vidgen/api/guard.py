@@ -4,12 +4,14 @@ Pure ASGI; knows routes only as those that need no key and the one that takes a 
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable
 from ipaddress import IPv6Address, ip_address
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -20,6 +22,8 @@ from vidgen.api.limits import BODY_IDLE_S, BODY_TOTAL_S, MAX_BODY_BYTES, MAX_ENV
 from vidgen.errors import Forbidden, TooLarge, Unauthorized, VidgenError
 from vidgen.media.images import MAX_UPLOAD_BYTES
 from vidgen.settings import Settings
+
+log = logging.getLogger(__name__)
 
 OPEN_PATHS = frozenset({"/api/v1/health", "/api/v1/ready"})
 HEAD = "vidgen.head"
@@ -86,24 +90,35 @@ class Guard:
         return await answer(scope, receive, send)
 
     async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
-        started = False
+        began, status = time.monotonic(), 0
         if scope["method"] == "HEAD":       # answered as GET; uvicorn keeps the body back
             scope = {**scope, "method": "GET", HEAD: True}
 
         async def watched(message: Message) -> None:
-            nonlocal started
+            nonlocal status
             if message["type"] == "http.response.start":
-                started = True
-                MutableHeaders(scope=message).setdefault("X-Content-Type-Options", "nosniff")
+                status = message["status"]
+                _add_headers(MutableHeaders(scope=message), scope["path"])
             await send(message)
 
         try:
             await self.app(scope, counted(scope, receive), watched)
+        except ClientDisconnect:
+            log.debug("the client went before its request was whole", extra={"path": scope["path"]})
         except Exception as e:
             answer = internal(e, method=scope["method"], path=scope["path"])
-            if started:
+            if status:
                 raise
             await answer(scope, receive, watched)
+        finally:
+            took = round((time.monotonic() - began) * 1000, 1)
+            log.debug("request", extra={"method": scope["method"], "path": scope["path"], "status": status, "ms": took})
+
+
+def _add_headers(headers: MutableHeaders, path: str) -> None:
+    headers.setdefault("X-Content-Type-Options", "nosniff")
+    if path.startswith("/api/"):
+        headers.setdefault("Cache-Control", "no-store")
 
 
 def body_limit(path: str) -> int:

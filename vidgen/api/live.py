@@ -18,7 +18,7 @@ from vidgen.api.body import StrictRoute
 from vidgen.api.channels import FINAL, Channels, Listener
 from vidgen.api.errors import internal, problem
 from vidgen.api.guard import HEAD
-from vidgen.api.limits import KEEPALIVE_S, MESSAGES_BURST, MESSAGES_PER_S, STUCK_S
+from vidgen.api.limits import KEEPALIVE_S, MAX_FIELD_CHARS, MESSAGES_BURST, MESSAGES_PER_S, STUCK_S
 from vidgen.api.sockets import EXTENSION, TOO_MUCH, SocketConnection, text_frame
 from vidgen.api.wire import JobId, errors
 from vidgen.errors import InvalidInput, NotFound, VidgenError
@@ -329,3 +329,9 @@ async def events(
 def add_socket(app) -> None:
     """Add the WebSocket's route, past FastAPI's own handling: 1,000 of them are to be cheap."""
     app.router.routes.append(WebSocketRoute("/ws/jobs/{job_id}", socket))
+    app.router.routes.append(WebSocketRoute("/{path:path}", _nothing_here))
+
+
+async def _nothing_here(ws: WebSocket) -> None:
+    detail = f"there is no WebSocket at {ws.url.path[:MAX_FIELD_CHARS]}"
+    await ws.send_denial_response(problem(404, "Not found", detail, "not_found"))

@@ -11,6 +11,7 @@ from vidgen.api.calls import EngineHere, Slow
 from vidgen.api.limits import MAX_FIELD_CHARS
 from vidgen.api.wire import UploadAnswer, errors
 from vidgen.errors import FieldError, InvalidInput, TooLarge
+from vidgen.media.files import full_disk_is_ours
 from vidgen.media.images import MAX_UPLOAD_BYTES
 
 MAX_NAME_CHARS = 255
@@ -56,7 +57,8 @@ async def _form(request: Request) -> _Form:
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "multipart/form-data":
         raise InvalidInput.of("Content-Type", "must be multipart/form-data")
     try:
-        return _Form(await request.form(max_files=2, max_fields=2, max_part_size=MAX_FIELD_CHARS))
+        with full_disk_is_ours():
+            return _Form(await request.form(max_files=2, max_fields=2, max_part_size=MAX_FIELD_CHARS))
     except HTTPException as e:
         if e.status_code != 400:
             raise

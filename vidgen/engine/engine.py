@@ -16,7 +16,7 @@ from vidgen.engine.control import StepControl
 from vidgen.engine.events import Hub
 from vidgen.engine.intake import Intake
 from vidgen.engine.lanes import Lanes
-from vidgen.engine.planner import Planner
+from vidgen.engine.planning.planner import Planner
 from vidgen.engine.previews import Previews
 from vidgen.engine.specs import lay_out, new_storyboard_id
 from vidgen.engine.steps import FINAL, Steps

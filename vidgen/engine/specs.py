@@ -8,7 +8,7 @@ from typing import Any
 
 from vidgen.cards import Card
 from vidgen.engine.lifecycle import WEIGHTS
-from vidgen.engine.offline import styled
+from vidgen.engine.planning.offline import styled
 from vidgen.store import jobs
 from vidgen.store.steps import NewStep
 from vidgen.types import (

@@ -15,7 +15,7 @@ from pathlib import Path
 from vidgen.engine import lifecycle, recipe, specs
 from vidgen.engine.control import StepControl, Title
 from vidgen.engine.lanes import Outcome
-from vidgen.engine.planner import Planned, Planner
+from vidgen.engine.planning.planner import Planned, Planner
 from vidgen.engine.publish import Publisher
 from vidgen.errors import DiskLow, ModelUnavailable, NotFound, StepFailed
 from vidgen.media import video

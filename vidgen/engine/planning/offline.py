@@ -8,9 +8,9 @@ import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 
-from vidgen.engine.clauses import Clause, split
-from vidgen.engine.framing import View, choose_move, framed, lowered, views
-from vidgen.engine.lexicon import (
+from vidgen.engine.planning.clauses import Clause, split
+from vidgen.engine.planning.framing import View, choose_move, framed, lowered, views
+from vidgen.engine.planning.lexicon import (
     ADVERBS,
     ASKED_FRAMING,
     AUXILIARIES,
@@ -23,7 +23,7 @@ from vidgen.engine.lexicon import (
     PRONOUNS,
     SMALL_WORDS,
 )
-from vidgen.engine.wording import Subject, is_verb, subject, tidy, weight, words
+from vidgen.engine.planning.wording import Subject, is_verb, subject, tidy, weight, words
 from vidgen.request import MAX_DESCRIPTION_CHARS, PlanRequest
 from vidgen.types import ShotPlan, StoryboardPlan
 

@@ -8,7 +8,7 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from vidgen.engine.lexicon import (
+from vidgen.engine.planning.lexicon import (
     ADVERBS,
     AUXILIARIES,
     BASES,

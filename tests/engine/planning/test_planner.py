@@ -9,8 +9,8 @@ import pytest
 
 from tests.fakes import anthropic as fake
 from tests.fakes.anthropic import FakeAnthropic
-from vidgen.engine.offline import plan_offline
-from vidgen.engine.planner import Planned, Planner
+from vidgen.engine.planning.offline import plan_offline
+from vidgen.engine.planning.planner import Planned, Planner
 from vidgen.request import MAX_DESCRIPTION_CHARS, PlanRequest
 from vidgen.settings import Settings
 from vidgen.types import CameraMove, ShotPlan
@@ -239,7 +239,7 @@ def test_a_tick_can_end_the_wait():
 
 def test_nothing_is_imported_before_it_is_needed():
     code = (
-        "import sys; from vidgen.engine.planner import Planner; from vidgen.settings import Settings;"
+        "import sys; from vidgen.engine.planning.planner import Planner; from vidgen.settings import Settings;"
         "from vidgen.request import PlanRequest;"
         "Planner(Settings(_env_file=None, anthropic_api_key=None)).plan(PlanRequest(user_prompt='a'));"
         "print('anthropic' in sys.modules)"

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
-from vidgen.engine.lexicon import DETERMINERS, DETERMINERS_ELSEWHERE, FINITE, LINKS
-from vidgen.engine.wording import JOINERS, has_verb, participle_at, tidy, weight, words
+from vidgen.engine.planning.lexicon import DETERMINERS, DETERMINERS_ELSEWHERE, FINITE, LINKS
+from vidgen.engine.planning.wording import JOINERS, has_verb, participle_at, tidy, weight, words
 
 RUN_ON_CHARS = 600                # a clause longer than this is broken between words where shots are left over
 MAX_BREAKS_TRIED = 40             # commas looked at in one clause, those nearest its middle

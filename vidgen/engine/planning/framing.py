@@ -1,6 +1,6 @@
 """How a clause is shown: which part of it the frame holds, and how the camera moves.
 
-Rules over the words of ``vidgen/engine/lexicon.py``; what the prompt itself says of the camera comes first. No two
+Rules over the words of ``lexicon.py``; what the prompt itself says of the camera comes first. No two
 neighbours get the same framing or the same move unless the prompt asks for it.
 """
 
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from vidgen.engine.lexicon import (
+from vidgen.engine.planning.lexicon import (
     ASKED_FRAMING,
     ASKED_MOVES,
     AUXILIARIES,
@@ -24,7 +24,7 @@ from vidgen.engine.lexicon import (
     MOVES,
     WIDE_WORDS,
 )
-from vidgen.engine.wording import is_verb, words
+from vidgen.engine.planning.wording import is_verb, words
 from vidgen.types import CameraMove as Move
 
 

@@ -10,9 +10,9 @@ import logging
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from vidgen.engine.claude import Answered, NoAnswer, Question, Tick, ask, read, unusable
-from vidgen.engine.offline import plan_offline, styled
-from vidgen.engine.wording import tidy
+from vidgen.engine.planning.claude import Answered, NoAnswer, Question, Tick, ask, read, unusable
+from vidgen.engine.planning.offline import plan_offline, styled
+from vidgen.engine.planning.wording import tidy
 from vidgen.request import MAX_DESCRIPTION_CHARS, MAX_SHOTS, MAX_TITLE_CHARS, PlanRequest
 from vidgen.settings import Settings
 from vidgen.types import CameraMove, ShotPlan, StoryboardPlan

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vidgen.engine.clauses import split
+from vidgen.engine.planning.clauses import split
 from vidgen.request import MAX_SHOTS
 
 

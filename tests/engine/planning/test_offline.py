@@ -11,8 +11,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from vidgen.engine.offline import TITLE_CHARS, plan_offline, style_phrases, styled, title
-from vidgen.engine.wording import tidy, words
+from vidgen.engine.planning.offline import TITLE_CHARS, plan_offline, style_phrases, styled, title
+from vidgen.engine.planning.wording import tidy, words
 from vidgen.request import (
     MAX_DESCRIPTION_CHARS,
     MAX_SHOTS,
@@ -291,7 +291,7 @@ def test_every_word_of_the_prompt_is_shown(parts, max_shots):
 
 def test_the_same_in_every_process():
     code = (
-        "from vidgen.engine.offline import plan_offline; from vidgen.request import PlanRequest;"
+        "from vidgen.engine.planning.offline import plan_offline; from vidgen.request import PlanRequest;"
         "print(plan_offline(PlanRequest(user_prompt='A fox and a bear in a city forest, a calm sea, the sky',"
         "max_shots=12, style_preferences={'mood': 'calm', 'lens': '35mm'})))"
     )

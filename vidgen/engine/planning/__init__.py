@@ -1,0 +1,1 @@
+"""Writing the storyboard: by Anthropic, else by rules."""
