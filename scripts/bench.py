@@ -23,8 +23,8 @@ def main() -> int:
     arguments = parser.parse_args()
     report = Report()
     for name in arguments.only or SECTIONS:
-        report.begin(name)
-        SECTIONS[name].run(report)
+        with report.section(name):
+            SECTIONS[name].run(report)
     print(f"\n{report.table()}\n")
     if arguments.json:
         arguments.json.write_text(report.json() + "\n", "utf-8")

@@ -3,11 +3,27 @@
 import json
 import os
 import platform
+import resource
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
+
+import psutil
+
+
+def _busy_s() -> float:
+    """Seconds of CPU that the whole machine has used."""
+    times = psutil.cpu_times()
+    return times.user + times.nice + times.system + times.irq + times.softirq
+
+
+def _ours_s() -> float:
+    """Seconds of CPU that this process and its children that have ended have used."""
+    used = [resource.getrusage(whose) for whose in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in used)
 
 
 def percentile(values: Sequence[float], share: float) -> float:
@@ -45,11 +61,17 @@ class Report:
 
     started: float = field(default_factory=time.time)
     figures: list[Figure] = field(default_factory=list)
-    load: dict[str, float] = field(default_factory=dict)    # of the machine, as each section began
+    others: dict[str, float] = field(default_factory=dict)  # cores that the rest of the machine used, by section
 
-    def begin(self, section: str) -> None:
-        self.load[section] = round(os.getloadavg()[0], 2)
-        print(f"\n{section} (load before: {self.load[section]})", flush=True)
+    @contextmanager
+    def section(self, name: str) -> Iterator[None]:
+        """Inside, a section is measured; what its servers and load generators used is known once they have ended."""
+        print(f"\n{name}", flush=True)
+        began, busy, ours = time.monotonic(), _busy_s(), _ours_s()
+        yield
+        took = time.monotonic() - began
+        self.others[name] = round((_busy_s() - busy - (_ours_s() - ours)) / took, 2)
+        print(f"  ({took:.0f} s; other processes on this machine used {self.others[name]} cores meanwhile)", flush=True)
 
     def add(
         self, section: str, what: str, value: float, unit: str, *, at_most: float | None = None,
@@ -75,8 +97,8 @@ class Report:
     def json(self) -> str:
         said: dict[str, Any] = {
             "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.started)),
-            "python": platform.python_version(), "cores": os.cpu_count(), "load": self.load,
-            "figures": [asdict(figure) for figure in self.figures],
+            "python": platform.python_version(), "cores": os.cpu_count(),
+            "others": self.others, "figures": [asdict(figure) for figure in self.figures],
         }
         return json.dumps(said, ensure_ascii=False)
 

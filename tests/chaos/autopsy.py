@@ -82,11 +82,10 @@ def examine(workspace: Path) -> Findings:
     with tempfile.TemporaryDirectory() as scratch:
         if not (copy := _copied(workspace, Path(scratch))):
             return found
-        with closing(sqlite3.connect(copy)) as db:
-            db.row_factory = sqlite3.Row
-            found.faults += _integrity(db)
-            if db.execute("SELECT 1 FROM sqlite_master WHERE name = 'events'").fetchone():
-                _read_tables(db, found)
+        try:
+            _read_database(copy, found)
+        except sqlite3.DatabaseError as e:
+            found.faults.append(Fault(DATABASE, f"it cannot be read: {e}"))
     found.files = dict(_published(workspace, found.jobs))
     found.staged = dict(_staged(found))
     found.faults += _twice(found)
@@ -129,6 +128,14 @@ def _copied(workspace: Path, scratch: Path) -> Path | None:
         if (workspace / name).exists():
             shutil.copyfile(workspace / name, scratch / name)
     return scratch / "vidgen.db" if (scratch / "vidgen.db").exists() else None
+
+
+def _read_database(copy: Path, found: Findings) -> None:
+    with closing(sqlite3.connect(copy)) as db:
+        db.row_factory = sqlite3.Row
+        found.faults += _integrity(db)
+        if db.execute("SELECT 1 FROM sqlite_master WHERE name = 'events'").fetchone():
+            _read_tables(db, found)
 
 
 def _integrity(db: sqlite3.Connection) -> Iterator[Fault]:
@@ -176,9 +183,9 @@ def _digest(path: Path, inode: int, modified_ns: int) -> str:
 def _staged(found: Findings) -> Iterator[tuple[tuple[str, int], File]]:
     for (job_id, index), row in found.renders.items():
         clip = found.files.get((job_id, f"shot_{index + 1:03d}.mp4"))
-        if row["status"] != "done" and row["staged"] not in (None, "null") and clip is not None:
-            if json.loads(row["staged"])["identity"]["inode"] == clip.inode:
-                yield (job_id, index), clip
+        staged = json.loads(row["staged"] or "null")
+        if row["status"] != "done" and staged and clip and staged["identity"]["inode"] == clip.inode:
+            yield (job_id, index), clip
 
 
 def _twice(found: Findings) -> Iterator[Fault]:

@@ -20,12 +20,12 @@ from tests.chaos.world import PAUSE_S, UNEXPECTED, Promise, World
 OPEN_JOBS = 10
 """Posting waits while so many have not ended, so that the queue neither runs dry nor grows without end."""
 
-PROMPTS = ("a forest at dawn, then a lake", "waves at sunset, a gull, a lighthouse", "a city street in the rain", "Schnee")
+PROMPTS = ("a forest at dawn, then a lake", "waves at sunset, a gull, a lighthouse", "a city street in rain", "snow")
 SIZES = ((64, 64), (96, 64))
 REPEATS, CANCELS, DELETES, REFERENCES, CHAINS, NEW_UPLOADS = 0.3, 0.08, 0.06, 0.3, 0.3, 0.1
 
 
-def start(world: World, seed: int, posters: int = 3) -> list[threading.Thread]:
+def start(world: World, seed: int, posters: int) -> list[threading.Thread]:
     """Start all clients; they end some time after ``world.closing``."""
     works: list[Callable[[World, Random], None]] = [*[post] * posters, read, follow, follow]
     threads = []
@@ -204,7 +204,10 @@ class Ear:
                 return False
             if answer.status_code == 200:
                 self._hear(answer)
-            return answer.status_code == 204 or (bool(self.heard) and self.heard[-1]["type"] in ("job_complete", "error"))
+            return answer.status_code == 204 or self._has_ended()
+
+    def _has_ended(self) -> bool:
+        return bool(self.heard) and self.heard[-1]["type"] in ("job_complete", "error")
 
     def _hear(self, answer: httpx.Response) -> None:
         number = self.last

@@ -31,20 +31,22 @@ class Chaos:
     """Some cycles of life and death in one workspace.
 
     :param seed: decides what is posted and when the server dies; how the threads interleave stays the machine's.
+    :param posters: how many clients post.
     """
 
-    def __init__(self, folder: Path, seed: int, report: Callable[[str], None] = print):
+    def __init__(self, folder: Path, seed: int, report: Callable[[str], None], posters: int):
         self.workspace = folder / "workspace"
         self.port = _free_port()
         self.world = World(f"http://127.0.0.1:{self.port}")
         self._rng = Random(seed)
         self._seed = seed
+        self._posters = posters
         self._report = report
         self._last = Findings()
 
     def run(self, cycles: int) -> World:
         """Kill the server *cycles* times, then let it finish what it has promised."""
-        threads = clients.start(self.world, self._seed)
+        threads = clients.start(self.world, self._seed, self._posters)
         try:
             for cycle in range(cycles):
                 self._cycle()
@@ -127,9 +129,9 @@ class Chaos:
             self.world.fault(LEFT_OVER, f"folders of no job: {sorted(strays)[:3]}")
 
 
-def run(folder: Path, cycles: int, seed: int, report: Callable[[str], None] = print) -> World:
+def run(folder: Path, cycles: int, seed: int, report: Callable[[str], None], posters: int = 3) -> World:
     """Some cycles; the folder stays where something is wrong."""
-    world = Chaos(folder, seed, report).run(cycles)
+    world = Chaos(folder, seed, report, posters).run(cycles)
     if not world.faults:
         shutil.rmtree(folder)
     return world

@@ -44,12 +44,11 @@ def has_ended(server, job_id):
 def wait_for_trouble(server, job_id):
     """Until the job has ended or an attempt of it failed, or it has had a moment on a disk without room."""
     deadline = time.monotonic() + STUCK_S
-    while not has_ended(server, job_id) and time.monotonic() < deadline:
-        if server.disk.free() == 0:
-            return time.sleep(0.2)
+    while not has_ended(server, job_id) and time.monotonic() < deadline and server.disk.free() > 0:
         if re.search(f"failed: .*job={job_id}", server.log()):
-            return None
+            break
         time.sleep(0.02)
+    time.sleep(0.2)
 
 
 def fill_and_post(server, free_bytes):

@@ -229,6 +229,18 @@ def test_a_pause_outlives_the_server(start, tmp_path):
     wait(again, job.id)
 
 
+def test_while_paused_no_queued_job_takes_the_place_of_one_that_ends(start):
+    engine = start(max_concurrent_jobs=1)
+    first, _ = engine.submit(ask(num_frames=10, parameters={"slow_ms": 30}))
+    second, _ = engine.submit(ask())
+    engine.pause()
+    engine.cancel(first.id)
+    wait(engine, first.id, JobStatus.CANCELLED)
+    assert engine.job(second.id).status is JobStatus.QUEUED
+    engine.resume()
+    wait(engine, second.id)
+
+
 def test_a_dry_run_queues_nothing(start):
     engine = start()
     said = engine.dry_run(ask(seed=3, dry_run=True))

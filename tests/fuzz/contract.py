@@ -120,7 +120,7 @@ class Hooks:
 
 
 def library(server: Server) -> dict[str, list[str]]:
-    """Jobs to be found by the requests, one of each kind of end and one that never ends; half of them to be deleted."""
+    """Jobs to be found by the requests, of each kind of end; half of them to be deleted."""
     ids: dict[str, list[str]] = {"kept": [], "doomed": []}
     for kept in ids.values():
         finished = [server.submit(user_prompt=f"a lighthouse, {n}") for n in range(3)]

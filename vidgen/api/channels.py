@@ -12,7 +12,7 @@ import time
 from bisect import bisect_right
 from collections.abc import Callable
 from functools import cached_property, partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from anyio import CapacityLimiter, to_thread
 
@@ -26,6 +26,16 @@ log = logging.getLogger(__name__)
 FINAL = (EventType.JOB_COMPLETE, EventType.ERROR)
 SHOWN = (EventType.PROGRESS, *FINAL)
 T = TypeVar("T")
+
+
+def connected(job_id: str, seq: int) -> dict[str, Any]:
+    return {"type": "connected", "job_id": job_id, "message": f"Connected to job {job_id}", "seq": seq}
+
+
+def greeting(job_id: str, seq: int, present: Event | None, replay: bool) -> list[dict[str, Any]]:
+    """What a listener is told first: the present state carries the last number, because it holds as of that one."""
+    state = [present.message() | {"seq": seq}] if present is not None and not replay else []
+    return [connected(job_id, seq), *state]
 
 
 class Packet:

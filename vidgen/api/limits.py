@@ -17,6 +17,7 @@ MAX_PAGE = 1_000_000
 MAX_PAGE_SIZE = 100
 MAX_SEARCH_CHARS = 200
 MAX_IDEMPOTENCY_KEY_CHARS = 200
+MAX_SEQ = 2**63 - 1                    # an event's number
 MAX_JSON_DEPTH = 32
 MAX_JSON_INTEGER = 2**63 - 1
 MAX_EXACT_FLOAT = 2**53                # beyond it, floating point skips integers

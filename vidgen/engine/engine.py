@@ -7,7 +7,6 @@ import secrets
 import threading
 import time
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -18,10 +17,10 @@ from vidgen.engine.intake import Intake
 from vidgen.engine.lanes import Lanes
 from vidgen.engine.planning.planner import Planner
 from vidgen.engine.previews import Previews
+from vidgen.engine.references import References
 from vidgen.engine.specs import lay_out, new_storyboard_id
 from vidgen.engine.steps import FINAL, Steps
 from vidgen.errors import Conflict, NotFound, VidgenError
-from vidgen.media import images
 from vidgen.media.files import Workspace
 from vidgen.registry import Registry
 from vidgen.request import MAX_SEED, JobRequest, PlanRequest
@@ -73,11 +72,14 @@ class Engine:
         self.hub.attach(self._database)
         self._previews = Previews(self._database, self.workspace)
         self._planner = Planner(self.settings)
-        self._steps = Steps(self._database, self.registry, self.workspace, self._planner, self.settings)
-        self._intake = Intake(self._database, self.registry, self.workspace, self.settings, self._admit)
-        self._lanes = Lanes(
-            self._database, self._widths(), self._steps.run, self._control, self.settings.max_concurrent_jobs
+        self._references = References(self._database, self.workspace)
+        self._steps = Steps(
+            self._database, self.registry, self.workspace, self._references, self._planner, self.settings
         )
+        self._intake = Intake(
+            self._database, self.registry, self.workspace, self._references, self.settings, self._admit
+        )
+        self._lanes = Lanes(self._database, self._widths(), self._steps.run, self._control, self._admit)
         self._recover()
         self._lanes.start()
         self._ready = True
@@ -244,20 +246,7 @@ class Engine:
         :raises InvalidInput: where it is no image, or none that is taken.
         :raises DiskLow: where there is no room.
         """
-        self.workspace.require_free()
-        upload_id, now = f"upload_{secrets.token_hex(8)}", time.time()
-        path = self.workspace.upload_path(upload_id, now)
-        try:
-            taken = images.take_in(source, path)
-            row = {
-                "id": upload_id, "filename": filename, "name": path.name, "size_bytes": size_bytes,
-                "sha256": sha256(path.read_bytes()).hexdigest(), "width": taken.width, "height": taken.height,
-            }
-            self._database.write(lambda tx: uploads.insert(tx, row))
-        except BaseException:
-            self.workspace.remove_upload(path)
-            raise
-        return Upload(upload_id, filename, path, size_bytes, taken.width, taken.height, now)
+        return self._references.take_in(filename, source, size_bytes)
 
     # inside
 

@@ -5,7 +5,6 @@ Everything that can be refused is refused here, before anything is written.
 
 import hashlib
 import json
-import re
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -14,12 +13,13 @@ from typing import Any
 import sqlalchemy as sa
 
 from vidgen.engine import lifecycle
+from vidgen.engine.references import Reference, References
 from vidgen.errors import Conflict, FieldError, InvalidInput, ModelUnavailable, NotFound, QueueFull
 from vidgen.media.files import Workspace
 from vidgen.registry import Model, Registry
 from vidgen.request import MAX_SEED, JobRequest
 from vidgen.settings import Settings
-from vidgen.store import jobs, uploads
+from vidgen.store import jobs
 from vidgen.store.database import Database
 from vidgen.store.jobs import NewJob
 from vidgen.store.writer import Tx
@@ -41,17 +41,17 @@ class Accepted:
     keyframe_model: Model | None
     keyframe_parameters: Mapping[str, Any]
     effective: Effective
-    upload: sa.Row | None
+    reference: Reference | None
 
     @property
     def generation_mode(self) -> GenerationMode:
-        return GenerationMode.IMAGE_TO_VIDEO if self.upload else GenerationMode.TEXT_TO_VIDEO
+        return GenerationMode.IMAGE_TO_VIDEO if self.reference else GenerationMode.TEXT_TO_VIDEO
 
     def new_job(self, idempotency_key: str | None) -> NewJob:
         return NewJob(
             id=f"job_{secrets.token_hex(8)}", request=self.request.model_dump(mode="json"), effective=self.effective,
             model_id=self.model.id, keyframe_model_id=self.keyframe_model.id if self.keyframe_model else None,
-            keyframe_parameters=self.keyframe_parameters, upload_id=self.upload.id if self.upload else None,
+            keyframe_parameters=self.keyframe_parameters, upload_id=self.reference.id if self.reference else None,
             generation_mode=self.generation_mode, seed=self.effective.seed, priority=self.request.priority,
             idempotency_key=idempotency_key, idempotency_digest=digest(self.request) if idempotency_key else None,
         )
@@ -66,13 +66,14 @@ class Intake:
     """:param admit: lets queued jobs in, inside the transaction that wrote a new one."""
 
     def __init__(
-        self, database: Database, registry: Registry, workspace: Workspace, settings: Settings,
-        admit: Callable[[Tx], None],
+        self, database: Database, registry: Registry, workspace: Workspace, references: References,
+        settings: Settings, admit: Callable[[Tx], None],
     ):
         self._admit = admit
         self._database = database
         self._registry = registry
         self._workspace = workspace
+        self._references = references
         self._settings = settings
 
     def take(self, request: JobRequest, idempotency_key: str | None) -> tuple[Job, bool]:
@@ -127,11 +128,11 @@ class Intake:
         testing = self._settings.allow_test_parameters
         seed = secrets.randbelow(MAX_SEED + 1) if request.seed is None else request.seed
         effective = model.card.resolve(request, seed, testing=testing)
-        upload = self._upload(request.reference_image)
+        reference = self._references.asked_for(request.reference_image)
         keyframe_model = self._keyframe_model(request, model)
         keyframe_parameters = self._keyframe_parameters(request, keyframe_model)
         self._check_lengths(request, model, effective)
-        return Accepted(request, model, keyframe_model, keyframe_parameters, effective, upload)
+        return Accepted(request, model, keyframe_model, keyframe_parameters, effective, reference)
 
     def video_model(self, model_id: str | None) -> Model:
         """The model that serves the job.
@@ -153,16 +154,6 @@ class Intake:
     def _refuse_what_is_not_offered(self, request: JobRequest) -> None:
         if request.save_frames:
             raise InvalidInput.of("save_frames", "this version cannot keep single frames yet")
-
-    def _upload(self, reference: str | None) -> sa.Row | None:
-        """The upload that *reference* names, by file_id or file_path; looked up, never opened."""
-        if reference is None:
-            return None
-        name = re.sub(r"^/workspace/uploads/", "", reference)
-        row = self._database.read(lambda conn: uploads.find(conn, name))
-        if row is None or not (self._workspace.uploads / row.name).exists():
-            raise InvalidInput.of("reference_image", "there is no such upload; POST /api/v1/upload makes one")
-        return row
 
     def _keyframe_model(self, request: JobRequest, model: Model) -> Model | None:
         """The model that draws each shot's first image, where one is needed or wished for."""

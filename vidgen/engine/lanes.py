@@ -94,18 +94,18 @@ class Lanes:
     :param widths: how many threads each lane has.
     :param run: does one step and returns what to commit; raises ``Stopped``, ``StepFailed`` or anything.
     :param make_control: makes the control of one attempt.
-    :param limit: how many jobs may be processing.
+    :param admit: lets queued jobs in, inside the transaction that ended a step.
     """
 
     def __init__(
         self, database: Database, widths: dict[Lane, int], run: Run, make_control: Callable[[Step], StepControl],
-        limit: int,
+        admit: Callable[[Tx], None],
     ):
         self.running = Running()
         self._database = database
         self._run = run
         self._make_control = make_control
-        self._limit = limit
+        self._admit = admit
         self._bells = {lane: Bell() for lane in widths}
         self._stopping = threading.Event()
         self._paused = threading.Event()
@@ -219,7 +219,7 @@ class Lanes:
             self._write_cancelled(tx, step, outcome)
         else:
             outcome(tx)
-        lifecycle.admit(tx, self._limit)
+        self._admit(tx)
         return lifecycle.has_ended(tx.conn, step)
 
     def _write_cancelled(self, tx: Tx, step: Step, outcome: Outcome) -> None:

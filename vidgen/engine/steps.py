@@ -17,13 +17,14 @@ from vidgen.engine.control import StepControl, Title
 from vidgen.engine.lanes import Outcome
 from vidgen.engine.planning.planner import Planned, Planner
 from vidgen.engine.publish import Publisher
+from vidgen.engine.references import References
 from vidgen.errors import DiskLow, ModelUnavailable, NotFound, StepFailed
 from vidgen.media import video
 from vidgen.media.files import Workspace
 from vidgen.registry import Registry
 from vidgen.request import JobRequest
 from vidgen.settings import Settings
-from vidgen.store import jobs, log, steps, uploads
+from vidgen.store import jobs, log, steps
 from vidgen.store.database import Database
 from vidgen.store.writer import Tx
 from vidgen.types import Clip, EncoderSettings, EventType, Job, Shot, ShotStatus, Step, StepKind
@@ -52,11 +53,13 @@ class Steps:
     """Does the work of one step, on the lane's thread."""
 
     def __init__(
-        self, database: Database, registry: Registry, workspace: Workspace, planner: Planner, settings: Settings
+        self, database: Database, registry: Registry, workspace: Workspace, references: References,
+        planner: Planner, settings: Settings,
     ):
         self._database = database
         self._registry = registry
         self._workspace = workspace
+        self._references = references
         self._planner = planner
         self._settings = settings
         self._publisher = Publisher(database, workspace)
@@ -92,9 +95,9 @@ class Steps:
     def determinants(self, job: Job) -> dict:
         """What determines the job's video, as far as it is known; see ``recipe.determinants``."""
         keyframe_model = self._registry.model(job.keyframe_model_id) if job.keyframe_model_id else None
-        upload = self._database.read(lambda conn: uploads.find(conn, job.upload_id)) if job.upload_id else None
+        reference = self._references.find(job.upload_id)
         model = self._registry.model(job.model_id)
-        return recipe.determinants(job, model, keyframe_model, self._settings, upload.sha256 if upload else None)
+        return recipe.determinants(job, model, keyframe_model, self._settings, reference.sha256 if reference else None)
 
     # plan
 
@@ -161,10 +164,9 @@ class Steps:
             return at.folder / _last_frame_name(at.job.storyboard.shots[at.shot.index - 1].id)
         if at.job.upload_id is None:
             return None
-        row = self._database.read(lambda conn: uploads.find(conn, at.job.upload_id))
-        if row is None:
+        if (reference := self._references.find(at.job.upload_id)) is None:
             raise StepFailed("the reference image is gone", retryable=False, code="image_missing")
-        return self._workspace.uploads / row.name
+        return reference.path
 
     def _mark_rendering(self, at: Attempt) -> None:
         def work(tx: Tx) -> None:
