@@ -124,7 +124,7 @@ class Intake:
         :raises ModelUnavailable: where it, or the keyframe model it needs, cannot run now.
         """
         model = self.video_model(request.model_id)
-        self._refuse_what_is_not_offered(request)
+        _refuse_what_would_be_ignored(request)
         testing = self._settings.allow_test_parameters
         seed = secrets.randbelow(MAX_SEED + 1) if request.seed is None else request.seed
         effective = model.card.resolve(request, seed, testing=testing)
@@ -150,10 +150,6 @@ class Intake:
         limit = self._settings.max_queued_jobs
         if jobs.count(tx.conn, JobStatus.QUEUED) >= limit:
             raise QueueFull(f"{limit} jobs are waiting; no more are taken until some have ended", RETRY_AFTER_S)
-
-    def _refuse_what_is_not_offered(self, request: JobRequest) -> None:
-        if request.save_frames:
-            raise InvalidInput.of("save_frames", "this version cannot keep single frames yet")
 
     def _keyframe_model(self, request: JobRequest, model: Model) -> Model | None:
         """The model that draws each shot's first image, where one is needed or wished for."""
@@ -210,6 +206,17 @@ class Intake:
                 problems.append(FieldError(field, f"the nearest that {model.id} makes is {nearest}"))
         if problems:
             raise InvalidInput(*problems)
+
+
+def _refuse_what_would_be_ignored(request: JobRequest) -> None:
+    """Nothing that a client says is silently without effect."""
+    said = request.model_fields_set
+    if request.save_frames:
+        raise InvalidInput.of("save_frames", "this version cannot keep single frames yet")
+    if "focus" in said and request.reference_image is None:
+        raise InvalidInput.of("focus", "there is no reference_image to crop")
+    if request.storyboard is not None and "max_shots" in said and len(request.storyboard.shots) > request.max_shots:
+        raise InvalidInput.of("max_shots", f"the storyboard has {len(request.storyboard.shots)} shots")
 
 
 def _earlier(conn: sa.Connection, request: JobRequest, key: str | None) -> Job | None:
