@@ -42,8 +42,7 @@ def start(tmp_path):
 
 
 def ask(**values) -> JobRequest:
-    shots = {} if "storyboard" in values else {"max_shots": 1}
-    asked = {"user_prompt": "a forest at dawn", "model_id": "stub:animatic", **shots, **SMALL, **values}
+    asked = {"user_prompt": "a forest at dawn", "model_id": "stub:animatic", "max_shots": 1, **SMALL, **values}
     return JobRequest.model_validate_json(JobRequest(**asked).model_dump_json(exclude_unset=True))
 
 

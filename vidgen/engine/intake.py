@@ -210,13 +210,10 @@ class Intake:
 
 def _refuse_what_would_be_ignored(request: JobRequest) -> None:
     """Nothing that a client says is silently without effect."""
-    said = request.model_fields_set
     if request.save_frames:
         raise InvalidInput.of("save_frames", "this version cannot keep single frames yet")
-    if "focus" in said and request.reference_image is None:
+    if "focus" in request.model_fields_set and request.reference_image is None:
         raise InvalidInput.of("focus", "there is no reference_image to crop")
-    if request.storyboard is not None and "max_shots" in said and len(request.storyboard.shots) > request.max_shots:
-        raise InvalidInput.of("max_shots", f"the storyboard has {len(request.storyboard.shots)} shots")
 
 
 def _earlier(conn: sa.Connection, request: JobRequest, key: str | None) -> Job | None:
