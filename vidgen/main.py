@@ -9,7 +9,7 @@ from vidgen.api.app import create_app
 from vidgen.api.keys import keys_of
 from vidgen.api.serve import Server, allow_many_files, bind, port_of, url_of, way_out
 from vidgen.engine.engine import Engine
-from vidgen.errors import StartRefused
+from vidgen.errors import DiskLow, StartRefused
 from vidgen.media.files import Workspace
 from vidgen.registry import discover
 from vidgen.settings import Settings, load_settings
@@ -31,7 +31,7 @@ def main() -> int:
         settings = load_settings()
         logs.configure(settings.log_level, settings.log_format)
         serve(settings)
-    except StartRefused as e:
+    except (StartRefused, DiskLow) as e:
         print(f"vidgen cannot start: {e.detail}", file=sys.stderr)
         return REFUSED
     return 0

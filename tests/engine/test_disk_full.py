@@ -9,8 +9,10 @@ from PIL import Image
 
 from tests.chaos.autopsy import examine
 from tests.fakes.disk import small_disk
-from tests.server import ENDED, started
+from tests.server import ENDED, Server, started
 
+REFUSED = 2                                 # the exit code
+START_BYTES = 8 << 10                       # too small for an empty database
 DISK_BYTES = 24 << 20
 WAL_PAGES = 1000                            # SQLite begins its log anew after so many
 COLD = (*range(0, 200_000, 20_000), 500_000)  # bytes left while the database's log still grows
@@ -26,6 +28,17 @@ def server(tmp_path_factory):
         disk.attach(server.process.pid)
         server.disk = disk
         yield server
+
+
+def test_a_start_without_room_is_refused_in_words(tmp_path):
+    disk = small_disk(tmp_path / "workspace", START_BYTES)
+    server = Server(tmp_path / "workspace", launcher=disk.launcher, **disk.settings)
+    try:
+        assert server.wait_until_gone() == REFUSED
+    finally:
+        server.kill()
+    assert re.search("vidgen cannot start: .*(full|[Nn]o space)", server.log())
+    assert "Traceback" not in server.log()
 
 
 def job_ids(server):

@@ -53,10 +53,11 @@ class SmallDisk:
 class PretendedDisk:
     """The same, as far as a program can tell, where nothing can be mounted."""
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, size_bytes: int):
         folder.mkdir(parents=True)
         self.root = folder
         self._switch = folder.with_name(f"{folder.name}.full")
+        self.leave(size_bytes)
         wrapper = folder.with_name(f"{folder.name}.ffmpeg")
         wrapper.write_text(_FFMPEG.format(switch=self._switch, real=_real_ffmpeg()))
         wrapper.chmod(0o755)
@@ -89,7 +90,7 @@ exec "{real}" "$@"
 
 def small_disk(folder: Path, size_bytes: int) -> SmallDisk | PretendedDisk:
     """The best that this machine allows."""
-    return SmallDisk(folder, size_bytes) if _can_mount() else PretendedDisk(folder)
+    return SmallDisk(folder, size_bytes) if _can_mount() else PretendedDisk(folder, size_bytes)
 
 
 @cache

@@ -104,6 +104,7 @@ class Workspace:
 
         :param where: the address that this server listens on, for whoever finds the workspace taken.
         :raises StartRefused: another server has it; says which.
+        :raises DiskLow: there is no room to write down who has it.
         """
         fd = os.open(self.root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
@@ -112,9 +113,10 @@ class Workspace:
             holder = os.pread(fd, 1000, 0).decode("utf-8", "replace").strip() or "another server"
             os.close(fd)
             raise StartRefused(f"the workspace {self.root} is in use by {holder}") from e
-        os.ftruncate(fd, 0)
-        os.pwrite(fd, f"process {os.getpid()} at {where}\n".encode(), 0)
         self._lock = fd
+        os.ftruncate(fd, 0)
+        with full_disk_is_ours():
+            os.pwrite(fd, f"process {os.getpid()} at {where}\n".encode(), 0)
 
     def unlock(self) -> None:
         """Let the next server in. Nothing to do where :meth:`lock` was not called."""

@@ -5,13 +5,14 @@ Knows no query; those are functions of a connection, in the modules beside this 
 
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import TypeVar
 
 import sqlalchemy as sa
 
-from vidgen.errors import StartRefused
-from vidgen.store.writer import Changes, Tx, Writer
+from vidgen.errors import DiskLow, StartRefused
+from vidgen.store.writer import Changes, Tx, Writer, translated
 
 HEAD = "0001"
 """The newest migration; a test holds it to the folder."""
@@ -73,15 +74,20 @@ def _engine(path: Path, *, read_only: bool) -> sa.Engine:
 
 
 def migrate(path: Path) -> None:
-    """Bring the database at *path* to the newest schema; a new one is made. Alembic is imported only if needed."""
-    with sqlite3.connect(path, timeout=BUSY_TIMEOUT_S) as raw:
+    """Bring the database at *path* to the newest schema; a new one is made. Alembic is imported only if needed.
+
+    :raises StartRefused: the file is not ours, or comes from a newer version.
+    :raises DiskLow: there is no room for it.
+    """
+    with closing(sqlite3.connect(path, timeout=BUSY_TIMEOUT_S)) as raw:
         try:
             raw.execute("PRAGMA journal_mode=WAL")
             known = raw.execute("SELECT name FROM sqlite_master WHERE name = 'alembic_version'").fetchone()
             version = raw.execute("SELECT version_num FROM alembic_version").fetchone() if known else None
         except sqlite3.DatabaseError as e:
+            if isinstance(ours := translated(e), DiskLow):
+                raise ours from e
             raise StartRefused(f"{path.name} in the workspace is not a vidgen database: {e}") from e
-    raw.close()
     if version != (HEAD,):
         _upgrade(path)
 
@@ -98,3 +104,5 @@ def _upgrade(path: Path) -> None:
         command.upgrade(config, "head")
     except CommandError as e:
         raise StartRefused(f"the database in the workspace comes from a newer version of vidgen ({e})") from e
+    except sa.exc.DBAPIError as e:
+        raise translated(e) from e

@@ -111,7 +111,7 @@ class Writer:
             conn.exec_driver_sql("COMMIT")
         except sa.exc.DBAPIError as e:
             self._roll_back(conn)
-            cause = next((item.error for item in batch if isinstance(item.error, DiskLow)), _translated(e))
+            cause = next((item.error for item in batch if isinstance(item.error, DiskLow)), translated(e))
             for item in batch:
                 item.error = item.error or cause
         self._finish(batch)
@@ -123,7 +123,7 @@ class Writer:
             item.result = item.work(tx)
             item.changes = tx.changes
         except Exception as e:
-            item.error = _translated(e)
+            item.error = translated(e)
             # A full disk makes SQLite roll back by itself; this then fails too, and with it the batch.
             conn.exec_driver_sql("ROLLBACK TO piece")
         conn.exec_driver_sql("RELEASE piece")
@@ -156,9 +156,9 @@ class Writer:
             log.exception("a listener failed")
 
 
-def _translated(error: Exception) -> Exception:
+def translated(error: Exception) -> Exception:
     """A full disk in our own words; everything else as it is."""
-    original = getattr(error, "orig", None)
+    original = getattr(error, "orig", error)
     if isinstance(original, sqlite3.Error) and getattr(original, "sqlite_errorcode", None) in _FULL:
         return DiskLow("the disk that holds the workspace is full")
     return error
