@@ -110,7 +110,7 @@ class Parameter(_Part):
             return False
         if self.type == "integer":
             return isinstance(value, int)
-        return isinstance(value, int | float) and math.isfinite(value)
+        return isinstance(value, int) or (isinstance(value, float) and math.isfinite(value))
 
     def schema(self) -> dict[str, Any]:
         """The parameter as JSON Schema, for pages that draw a form."""

@@ -41,7 +41,7 @@ def _kills(folder: Path, options: argparse.Namespace) -> list[Fault]:
     began = time.monotonic()
     world = kills.run(folder, options.cycles, options.seed, lambda line: print(line, flush=True))
     took = f"{time.monotonic() - began:.0f} s"
-    _table(f"kill -9 of run_api.py at {options.cycles} random moments, {took}", world.counts)
+    _table(f"kill -9 of run_api.py at {options.cycles} random moments, {took}", dict(sorted(world.counts.items())))
     return world.faults
 
 

@@ -98,21 +98,31 @@ def compare(before: Findings, after: Findings, gone: Iterable[str] = ()) -> list
 
     :param gone: jobs that a client asked to delete.
     """
-    faults = []
+    faults = [*_moves(before, after), *_made_again(before, after)]
     for job_id in before.jobs.keys() - after.jobs.keys() - set(gone):
         faults.append(Fault(LOST, f"{job_id} was in the database and is not any more"))
-    for job_id in before.jobs.keys() & after.jobs.keys():
-        was, now = before.jobs[job_id], after.jobs[job_id]
-        if _ORDER[was] > _ORDER[now] or (was in ENDED and was != now):
-            faults.append(Fault(BACKWARDS, f"{job_id} went from {was} to {now}"))
-    now_finished = after.finished()
-    for (job_id, index), (clip, attempts) in before.finished().items():
-        if job_id in after.jobs and now_finished.get((job_id, index)) != (clip, attempts):
-            said = f"{job_id} shot {index}: {(clip, attempts)} became {now_finished.get((job_id, index))}"
-            faults.append(Fault(RENDERED_AGAIN, said))
     if after.last_seq < before.last_seq:
         faults.append(Fault(DATABASE, f"the log went back from {before.last_seq} to {after.last_seq}"))
     return faults
+
+
+def _moves(before: Findings, after: Findings) -> Iterator[Fault]:
+    for job_id in before.jobs.keys() & after.jobs.keys():
+        was, now = before.jobs[job_id], after.jobs[job_id]
+        if _ORDER[was] > _ORDER[now] or (was in ENDED and was != now):
+            yield Fault(BACKWARDS, f"{job_id} went from {was} to {now}")
+
+
+def _made_again(before: Findings, after: Findings) -> Iterator[Fault]:
+    """Finished shots and videos are the same files still, and no further attempt was made at them."""
+    shots = after.finished()
+    for place, was in before.finished().items():
+        if place[0] in after.jobs and shots.get(place) != was:
+            yield Fault(RENDERED_AGAIN, f"{place}: {was} became {shots.get(place)}")
+    for job_id in [job_id for job_id, status in before.jobs.items() if status == "completed" and job_id in after.jobs]:
+        was, now = before.files.get((job_id, FINAL)), after.files.get((job_id, FINAL))
+        if was != now:
+            yield Fault(TWICE, f"the video of {job_id}: {was} became {now}")
 
 
 def adopted(before: Findings, after: Findings) -> tuple[int, int]:

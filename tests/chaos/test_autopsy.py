@@ -98,12 +98,13 @@ def test_what_must_not_happen_between_two_deaths_is_found(workspace, damage, kin
     assert kind in kinds(compare(before, examine(workspace)))
 
 
-def test_a_clip_that_was_made_again_is_found_though_its_bytes_are_the_same(workspace):
+@pytest.mark.parametrize(("name", "kind"), [("shot_001.mp4", RENDERED_AGAIN), (FINAL, TWICE)])
+def test_a_video_that_was_made_again_is_found_though_its_bytes_are_the_same(workspace, name, kind):
     before = examine(workspace)
-    path, = workspace.rglob("shot_001.mp4")
+    path, = workspace.rglob(name)
     shutil.copy2(path, path.with_name("copy"))
     path.with_name("copy").replace(path)
-    assert kinds(compare(before, examine(workspace))) == {RENDERED_AGAIN}
+    assert kinds(compare(before, examine(workspace))) == {kind}
 
 
 def test_a_deleted_job_is_not_a_lost_one(workspace):

@@ -66,7 +66,7 @@ class World:
             try:
                 answer = client.request(method, path, **options)
             except httpx.TransportError:
-                self.count("requests that a death cut off")
+                self.count("requests that found the server dead or dying")
                 time.sleep(PAUSE_S)
                 continue
             if answer.status_code not in BUSY or answer.status_code in expected:

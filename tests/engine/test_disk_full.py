@@ -15,8 +15,8 @@ REFUSED = 2                                 # the exit code
 START_BYTES = 8 << 10                       # too small for an empty database
 DISK_BYTES = 24 << 20
 WAL_PAGES = 1000                            # SQLite begins its log anew after so many
-COLD = (*range(0, 200_000, 20_000), 500_000)  # bytes left while the database's log still grows
-WARM = (*range(0, 24_000, 4_000), 500_000)  # bytes left once it is written over: the files' turn
+COLD = (0, 40_000, 70_000, 100_000, 130_000, 160_000, 500_000)  # bytes left while the database's log still grows
+WARM = (0, 4_000, 8_000, 12_000, 16_000, 500_000)  # bytes left once it is written over: the files' turn
 STUCK_S = 10.0
 
 
