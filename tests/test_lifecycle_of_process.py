@@ -33,7 +33,7 @@ def test_a_signal_ends_an_idle_server_with_0(workspace, number):
 def test_the_shot_that_runs_is_finished_first_and_the_next_start_does_the_rest(workspace):
     with started(workspace, allow_test_parameters=True) as server:
         job_id = server.submit(
-            user_prompt="a lake, then a hill", max_shots=2, continuity="chain", num_frames=10, parameters=SLOW
+            user_prompt="a lake, then a hill", max_shots=2, continuity="chain", num_frames=6, parameters=SLOW
         )
         server.wait_for_step(job_id, "Generating shot 1")
         assert server.stop() == 0
@@ -48,9 +48,9 @@ def test_the_shot_that_runs_is_finished_first_and_the_next_start_does_the_rest(w
 
 
 def test_a_shot_that_outlasts_the_drain_goes_back_and_its_attempt_is_not_counted(workspace):
-    settings = {"allow_test_parameters": True, "drain_s": 0.2}
+    settings = {"allow_test_parameters": True, "drain_s": 0.1}
     with started(workspace, **settings) as server:
-        job_id = server.submit(num_frames=25, parameters=SLOW)
+        job_id = server.submit(num_frames=12, parameters=SLOW)
         server.wait_for_step(job_id, "Generating")
         assert server.stop() == 0
     stopped = examine(workspace)
@@ -90,8 +90,6 @@ def test_a_second_server_on_one_workspace_is_refused_and_told_who_holds_it(works
         assert "Traceback" not in second.log()
         first.wait(first.submit())
         assert first.stop() == 0
-    with started(workspace) as third:
-        assert third.get("/api/v1/jobs").json()["total"] == 1
 
 
 def test_a_killed_server_leaves_no_lock_behind(workspace):
