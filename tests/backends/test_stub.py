@@ -126,6 +126,15 @@ def test_every_size_is_drawn(spec, size):
         assert all(len(frame) == size[0] * size[1] * 3 // 2 for frame in film(shot))
 
 
+@pytest.mark.parametrize("move", ["push_in", "pull_out"])
+@pytest.mark.parametrize("size", [(96, 194), (170, 112), (374, 64), (294, 304), (116, 226), (396, 258)])
+def test_a_zoom_on_an_image_stays_inside_it_at_every_size(spec, tmp_path, size, move):
+    image = image_file(tmp_path / "odd.png", (301, 173), (90, 120, 150))
+    width, height = size
+    shot = replace(spec, width=width, height=height, image=image, camera_move=CameraMove(move), num_frames=9)
+    assert len(film(shot)) == 9
+
+
 def test_a_clip_may_have_a_single_frame(backend, spec):
     assert backend.render(ANIMATIC, replace(spec, num_frames=1), Recorder()).num_frames == 1
 

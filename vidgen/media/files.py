@@ -48,7 +48,7 @@ def temporary_beside(final: Path, attempt: int | None = None) -> Path:
 def publish(temporary: Path, final: Path) -> None:
     """Give a finished file its final name, so that it is there whole or not at all, whatever dies when.
 
-    :raises DiskLow: the disk is full; the file keeps its temporary name.
+    :raises DiskLow: the disk is full. The file keeps its temporary name, unless only the folder could not be flushed.
     """
     with full_disk_is_ours():
         _sync(temporary)
