@@ -2,6 +2,7 @@
 
 import sqlite3
 import threading
+from contextlib import closing
 
 import pytest
 import sqlalchemy as sa
@@ -16,8 +17,24 @@ from vidgen.store.database import HEAD, Database
 from vidgen.store.schema import metadata
 
 
-def test_the_migrations_give_the_schema_of_the_code(db):
-    assert db.read(lambda conn: compare_metadata(MigrationContext.configure(conn), metadata)) == []
+def schema_of(path):
+    with closing(sqlite3.connect(path)) as raw:
+        found = raw.execute("SELECT type, name, tbl_name FROM sqlite_master ORDER BY name").fetchall()
+        columns = {name: raw.execute(f"PRAGMA table_info({name})").fetchall() for kind, name, _ in found
+                   if kind == "table"}
+        indexes = {name: raw.execute(f"PRAGMA index_info({name})").fetchall() for kind, name, _ in found
+                   if kind == "index"}
+    return found, columns, indexes
+
+
+def test_a_new_database_equals_one_that_every_migration_has_made(tmp_path):
+    Database(tmp_path / "new.db", lambda changes: None).close()
+    database._upgrade(tmp_path / "migrated.db")
+    assert schema_of(tmp_path / "new.db") == schema_of(tmp_path / "migrated.db")
+    with closing(sqlite3.connect(tmp_path / "migrated.db")) as raw, closing(sa.create_engine(
+        "sqlite://", creator=lambda: raw, poolclass=sa.pool.StaticPool
+    ).connect()) as conn:
+        assert compare_metadata(MigrationContext.configure(conn), metadata) == []
 
 
 def test_head_is_the_newest_migration():
@@ -72,6 +89,14 @@ def test_a_file_that_is_no_database_is_refused(tmp_path):
     (tmp_path / "vidgen.db").write_bytes(b"not a database at all" * 100)
     with pytest.raises(StartRefused, match="not a vidgen database"):
         Database(tmp_path / "vidgen.db", lambda changes: None)
+
+
+def test_somebody_elses_database_is_refused_and_left_alone(tmp_path):
+    with closing(sqlite3.connect(tmp_path / "vidgen.db")) as raw:
+        raw.execute("CREATE TABLE theirs (x)")
+    with pytest.raises(StartRefused, match="not one of vidgen's"):
+        Database(tmp_path / "vidgen.db", lambda changes: None)
+    assert [name for _, name, _ in schema_of(tmp_path / "vidgen.db")[0]] == ["theirs"]
 
 
 def test_a_database_of_a_newer_version_is_refused(tmp_path):

@@ -74,7 +74,9 @@ def list_jobs(
 
 
 @router.get("/{job_id}", response_model=JobAnswer, summary="Read a job", responses=errors(404))
-def get_job(engine: EngineHere, job_id: JobId) -> JobAnswer:
+async def get_job(engine: EngineHere, job_id: JobId) -> JobAnswer:
+    # On the loop: two indexed reads take 0.3 ms and wait for no commit; the way to a thread and back takes longer
+    # than that while jobs render, and clients that poll take it most often.
     return JobAnswer.of(engine.job(job_id))
 
 

@@ -12,14 +12,18 @@ from typing import TypeVar
 import sqlalchemy as sa
 
 from vidgen.errors import DiskLow, StartRefused
+from vidgen.store.schema import metadata
 from vidgen.store.writer import Changes, Tx, Writer, translated
 
 HEAD = "0001"
 """The newest migration; a test holds it to the folder."""
 
+VERSION = "alembic_version"
+"""The table that says which migration the database is at."""
+
 BUSY_TIMEOUT_S = 10
-MAX_READERS = 48
-"""Connections that read at once: one for each thread that serves requests, and a few."""
+MAX_READERS = 96
+"""Connections that read at once: one for each thread that serves requests, the event loop, the lanes, and a few."""
 
 T = TypeVar("T")
 
@@ -82,14 +86,38 @@ def migrate(path: Path) -> None:
     with closing(sqlite3.connect(path, timeout=BUSY_TIMEOUT_S)) as raw:
         try:
             raw.execute("PRAGMA journal_mode=WAL")
-            known = raw.execute("SELECT name FROM sqlite_master WHERE name = 'alembic_version'").fetchone()
-            version = raw.execute("SELECT version_num FROM alembic_version").fetchone() if known else None
+            tables = {name for name, in raw.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+            version = raw.execute("SELECT version_num FROM alembic_version").fetchone() if VERSION in tables else None
         except sqlite3.DatabaseError as e:
             if isinstance(ours := translated(e), DiskLow):
                 raise ours from e
             raise StartRefused(f"{path.name} in the workspace is not a vidgen database: {e}") from e
-    if version != (HEAD,):
+    if not tables:
+        _create(path)
+    elif version is None:
+        raise StartRefused(f"{path.name} in the workspace is a database, but not one of vidgen's")
+    elif version != (HEAD,):
         _upgrade(path)
+
+
+def _create(path: Path) -> None:
+    """Make a new database, all of it in one transaction.
+
+    From the tables of the code, which are those of the newest migration (a test holds the two together), because
+    importing Alembic is a sixth of a start.
+    """
+    engine = _engine(path, read_only=False)
+    try:
+        with engine.connect() as conn:
+            conn.exec_driver_sql("BEGIN IMMEDIATE")
+            metadata.create_all(conn, checkfirst=False)
+            conn.exec_driver_sql(f"CREATE TABLE {VERSION} (version_num VARCHAR(32) NOT NULL PRIMARY KEY)")
+            conn.exec_driver_sql(f"INSERT INTO {VERSION} VALUES ('{HEAD}')")
+            conn.exec_driver_sql("COMMIT")
+    except sa.exc.DBAPIError as e:
+        raise translated(e) from e
+    finally:
+        engine.dispose()
 
 
 def _upgrade(path: Path) -> None:
