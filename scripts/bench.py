@@ -1,6 +1,6 @@
 """Measure the server against the goals of BENCHMARKS.md and print one table and a JSON.
 
-    python scripts/bench.py                 everything, about ten minutes
+    python scripts/bench.py                 everything, about four minutes
     python scripts/bench.py --only start    one section; may be given more than once
 
 Nothing else should run on the machine meanwhile: the load generators share its cores with the server.

@@ -70,7 +70,7 @@ class Report:
         began, busy, ours = time.monotonic(), _busy_s(), _ours_s()
         yield
         took = time.monotonic() - began
-        self.others[name] = round((_busy_s() - busy - (_ours_s() - ours)) / took, 2)
+        self.others[name] = max(0.0, round((_busy_s() - busy - (_ours_s() - ours)) / took, 2))
         print(f"  ({took:.0f} s; other processes on this machine used {self.others[name]} cores meanwhile)", flush=True)
 
     def add(

@@ -6,29 +6,14 @@ import statistics
 import time
 from collections import defaultdict
 
+from bench import pieces
 from bench.figures import Report, spread
 from bench.server import Client, Server
+from bench.standard import FRAMES, WARM_UP, standard
 
 NAME = "jobs"
 JOBS = 60
-WARM_UP = 4
-FRAMES = 25
-PROMPTS = (
-    "A lighthouse on a cliff at dusk, waves below", "Morning mist over a forest lake, slow and quiet",
-    "A city skyline at night with a rising moon", "Snow falls on a mountain village",
-)
-MOVES = ("static", "pan_left", "push_in", "orbit", "pull_out", "tilt_up", "pan_right", "tilt_down")
 ENDED = re.compile(r"^(\w+) ended after ([0-9.]+) s$")
-
-
-def standard(number: int) -> dict:
-    """The body of the job that goals are stated for; camera moves take turns."""
-    prompt = PROMPTS[number % len(PROMPTS)]
-    shot = {"description": prompt, "camera_move": MOVES[number % len(MOVES)]}
-    return {
-        "user_prompt": prompt, "model_id": "stub:animatic", "width": 1024, "height": 576, "num_frames": FRAMES,
-        "seed": number, "storyboard": {"title": "A shot", "shots": [shot]},
-    }
 
 
 def run(report: Report) -> None:
@@ -46,6 +31,7 @@ def run(report: Report) -> None:
         _rate(report, began, ends)
         _split(report, server, warm, used)
         client.close()
+    pieces.measure(report, NAME)
 
 
 def _wait_for_all(client: Client, count: int) -> None:

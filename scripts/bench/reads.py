@@ -3,9 +3,9 @@
 import statistics
 
 from bench.figures import Report, percentile, tail
-from bench.jobs import WARM_UP, standard
 from bench.load import run_load
 from bench.server import Server
+from bench.standard import WARM_UP, standard
 
 NAME = "reads"
 CLIENTS = 16

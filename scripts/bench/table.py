@@ -14,8 +14,8 @@ from pathlib import Path
 
 from bench.figures import Report, spread
 from bench.fill import fill
-from bench.jobs import standard
 from bench.server import Client, Server
+from bench.standard import standard
 
 NAME = "table"
 TABLE, QUEUED = 100_000, 10_000
