@@ -4,7 +4,7 @@ Pillow and a seeded generator only; the same Pillow draws the same picture. Run 
 ``python scripts/draw_reference_image.py [FILE]``.
 """
 
-import sys
+import argparse
 from collections.abc import Sequence
 from pathlib import Path
 from random import Random
@@ -357,7 +357,9 @@ def draw() -> Image.Image:
 
 
 def main() -> None:
-    target = Path(sys.argv[1]) if len(sys.argv) > 1 else TARGET
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("target", nargs="?", type=Path, default=TARGET, help="where to write the JPEG")
+    target = parser.parse_args().target
     draw().save(target, "JPEG", quality=QUALITY, optimize=True)
     print(f"{target}: {target.stat().st_size // 1000} kB")
 
