@@ -19,7 +19,7 @@ log = logging.getLogger("vidgen.main")
 MB = 1_000_000
 SWITCH_INTERVAL_S = 0.0005
 """How long a thread may keep the interpreter from another that wants it. With renders on the CPU lane, Python's 5 ms
-make each request wait several times that; at 0.5 ms the 99th percentile of a GET falls to a third."""
+make each request wait several times that."""
 
 REFUSED = 2
 """Exit code where the server cannot start as it is configured."""
