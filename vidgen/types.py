@@ -239,7 +239,7 @@ class Event:
     @cached_property
     def text(self) -> str:
         """The message as JSON, encoded once for all who listen."""
-        return json.dumps(self.message(), ensure_ascii=False, separators=(",", ":"))
+        return json.dumps(self.message(), ensure_ascii=False)
 
 
 @dataclass(frozen=True, slots=True)

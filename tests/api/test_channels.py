@@ -105,9 +105,9 @@ def test_an_event_is_encoded_once_for_all():
         await settle()
         (first,), (second,) = channel.after(0), channel.after(0)
         assert first is second and first.frame is second.frame
-        assert json.loads(first.text) == {"type": "progress", "job_id": "job_1", "step": "s1", "seq": 1}
-        assert first.frame[:2] == bytes([0x81, len(first.text)])
-        assert first.server_sent == f"id: 1\nevent: progress\ndata: {first.text}\n\n".encode()
+        assert json.loads(first.event.text) == {"type": "progress", "job_id": "job_1", "step": "s1", "seq": 1}
+        assert first.frame[:2] == bytes([0x81, len(first.event.text)])
+        assert first.server_sent == f"id: 1\nevent: progress\ndata: {first.event.text}\n\n".encode()
 
     run(inside)
 

@@ -60,7 +60,7 @@ def test_memory_and_log_give_the_same_events(db, hub, begin):
     say(db, job_id, 0, 50)
     from_memory = hub.recent(job_id, start)
     assert [e.seq for e in from_memory] == [e.seq for e in db.read(lambda conn: log.read(conn, job_id, start))]
-    assert [e.text for e in from_memory] == [json.dumps(e.message(), separators=(",", ":")) for e in from_memory]
+    assert [e.text for e in from_memory] == [json.dumps(e.message()) for e in from_memory]
 
 
 def test_what_the_tail_does_not_hold_comes_from_the_log(db, hub, begin):

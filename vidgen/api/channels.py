@@ -6,7 +6,6 @@ Knows neither WebSockets nor server-sent events.
 """
 
 import asyncio
-import json
 import logging
 import time
 from bisect import bisect_right
@@ -47,18 +46,14 @@ class Packet:
         self.final = event.type in FINAL
 
     @cached_property
-    def text(self) -> str:
-        return json.dumps(self.event.message(), ensure_ascii=False)
-
-    @cached_property
     def frame(self) -> bytes:
         """As a WebSocket frame."""
-        return text_frame(self.text)
+        return text_frame(self.event.text)
 
     @cached_property
     def server_sent(self) -> bytes:
         """As a server-sent event."""
-        return f"id: {self.seq}\nevent: {self.event.type}\ndata: {self.text}\n\n".encode()
+        return f"id: {self.seq}\nevent: {self.event.type}\ndata: {self.event.text}\n\n".encode()
 
 
 class Listener:

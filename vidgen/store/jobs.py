@@ -37,7 +37,6 @@ _BELOW = sa.select(                         # two counts of one column: comparin
 _SHOTS = shots.select().where(
     shots.c.job_id.in_(sa.bindparam("job_ids", expanding=True))
 ).order_by(shots.c.job_id, shots.c.index)
-FILE_COLUMNS = frozenset({"keyframe", "video", "poster", "preview"})
 
 
 @dataclass(frozen=True, slots=True)
