@@ -17,8 +17,6 @@ from vidgen.engine.engine import Engine
 T = TypeVar("T")
 
 
-
-
 async def _engine(request: Request) -> Engine:
     return request.app.state.engine
 

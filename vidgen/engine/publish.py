@@ -4,9 +4,7 @@ Before the rename, the step's row notes which file is about to appear (inode, si
 renamed by a server that died before it could commit is then adopted, not rendered again.
 """
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from vidgen.errors import Cancelled
 from vidgen.media.files import Workspace
@@ -21,14 +19,12 @@ class Publisher:
         self._database = database
         self._workspace = workspace
 
-    def publish(self, step: Step, temporary: Path, final: Path, key: str, result: Mapping[str, Any]) -> None:
-        """Rename *temporary* to *final*, noting it first with the *result* that :meth:`adopt` will return.
+    def publish(self, step: Step, temporary: Path, final: Path, key: str) -> None:
+        """Rename *temporary* to *final*, noting it first for :meth:`adopt`.
 
         :raises Cancelled: where the step does not belong to the caller any more.
         """
-        staged = {
-            "attempt": step.attempts, "key": key, "identity": self._workspace.identity(temporary), "result": result,
-        }
+        staged = {"attempt": step.attempts, "key": key, "identity": self._workspace.identity(temporary)}
 
         def note(tx: Tx) -> None:
             if not steps.owned(tx, step):
@@ -38,9 +34,9 @@ class Publisher:
         self._database.write(note)
         self._workspace.publish(temporary, final)
 
-    def adopt(self, step: Step, final: Path, key: str) -> Mapping[str, Any] | None:
-        """The result of an earlier attempt whose file stands at *final* but was not committed; else None."""
+    def adopt(self, step: Step, final: Path, key: str) -> bool:
+        """Whether an earlier attempt's file stands at *final*, whole, and only was not committed."""
         staged = step.staged
         if staged is None or staged["key"] != key or not final.exists():
-            return None
-        return staged["result"] if self._workspace.identity(final) == staged["identity"] else None
+            return False
+        return self._workspace.identity(final) == staged["identity"]

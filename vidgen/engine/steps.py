@@ -130,11 +130,11 @@ class Steps:
         model = self._registry.runnable(at.step.model_id)
         spec = specs.keyframe_spec(at.job, at.shot, at.step, model.card, at.temporary(name))
         key = recipe.clip_key(spec, model, self._settings, None)
-        if self._publisher.adopt(at.step, at.folder / name, key) is None:
+        if not self._publisher.adopt(at.step, at.folder / name, key):
             self._mark_rendering(at)
             still = model.backend.render(model.card, spec, at.control)
             at.control.heed()
-            self._publisher.publish(at.step, still.path, at.folder / name, key, {})
+            self._publisher.publish(at.step, still.path, at.folder / name, key)
 
         def outcome(tx: Tx) -> None:
             steps.finish(tx, at.step)
@@ -150,7 +150,7 @@ class Steps:
         image = self._image(at)
         spec = specs.render_spec(at.job, at.shot, at.step, image, at.temporary(name))
         key = recipe.clip_key(spec, model, self._settings, _sha256(image))
-        if self._publisher.adopt(at.step, at.folder / name, key) is None:
+        if not self._publisher.adopt(at.step, at.folder / name, key):
             self._mark_rendering(at)
             clip = model.backend.render(model.card, spec, at.control)
             self._publish_clip(at, clip, at.folder / name, key)
@@ -188,7 +188,7 @@ class Steps:
         self._workspace.publish(poster, at.folder / poster_name)
         if last is not None:
             self._workspace.publish(last, at.folder / last_name)
-        self._publisher.publish(at.step, clip.path, final, key, {})
+        self._publisher.publish(at.step, clip.path, final, key)
 
     def _rendered(self, at: Attempt, final: Path, key: str) -> Outcome:
         job_id, shot, poster = at.job.id, at.shot, _poster_name(at.shot.id)
@@ -212,7 +212,7 @@ class Steps:
         final = at.folder / FINAL
         determined = self.determinants(at.job)
         key = hashlib.sha256(recipe.canonical(determined).encode()).hexdigest()
-        if self._publisher.adopt(at.step, final, key) is None:
+        if not self._publisher.adopt(at.step, final, key):
             self._join(at, determined, key)
         said = {
             "output_path": self._workspace.public(final), "message": "Video generation complete!",
@@ -230,7 +230,7 @@ class Steps:
         self._write_sheet(at, determined)
         self._workspace.link(at.folder / shots[0].poster, at.folder / POSTER)
         at.control.heed()
-        self._publisher.publish(at.step, joined, at.folder / FINAL, key, {})
+        self._publisher.publish(at.step, joined, at.folder / FINAL, key)
 
     def _write_sheet(self, at: Attempt, determined: dict) -> None:
         attempts = self._database.read(lambda conn: steps.attempts(conn, at.job.id))

@@ -176,10 +176,6 @@ def end_open_shots(tx: Tx, job_id: str, status: ShotStatus) -> None:
     tx.conn.execute(shots.update().where(shots.c.job_id == job_id, unfinished).values(status=status))
 
 
-def shot_key(conn: sa.Connection, job_id: str, index: int) -> str | None:
-    return conn.scalar(sa.select(shots.c.key).where(shots.c.job_id == job_id, shots.c.index == index))
-
-
 def shot_id(index: int) -> str:
     """``shot_001`` for index 0."""
     return f"shot_{index + 1:03d}"
