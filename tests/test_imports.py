@@ -11,14 +11,21 @@ ROOT = Path(__file__).parent.parent
 LAYERS = [
     {"vidgen.api", "vidgen.main", "vidgen.logs"},
     {"vidgen.engine"},
+    {"vidgen.inference"},
     {"vidgen.store", "vidgen.media", "vidgen.registry"},
+    {"vidgen.weights"},
     {"vidgen.backend", "vidgen.settings"},
     {"vidgen.cards"},
+    {"vidgen.card_parts"},
     {"vidgen.request"},
     {"vidgen.types", "vidgen.errors"},
 ]
-SEEN_BY_BACKENDS = {"vidgen.backend", "vidgen.types", "vidgen.errors", "vidgen.cards", "vidgen.media"}
-HEAVY = ["torch", "diffusers", "transformers", "accelerate", "replicate", "anthropic", "alembic", "PIL", "numpy"]
+SEEN_BY_BACKENDS = {
+    "vidgen.backend", "vidgen.types", "vidgen.errors", "vidgen.cards", "vidgen.card_parts", "vidgen.media",
+    "vidgen.weights",
+}
+HEAVY = ["torch", "diffusers", "transformers", "accelerate", "safetensors", "huggingface_hub", "replicate", "anthropic",
+         "alembic", "PIL", "numpy"]
 
 
 def imports_of(file: Path) -> set[str]:

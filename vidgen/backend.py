@@ -5,10 +5,10 @@ module, ``vidgen.types``, ``vidgen.errors``, ``vidgen.cards`` and ``vidgen.media
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 from vidgen.cards import Card
 from vidgen.types import Clip, EncoderSettings, Lane, RenderSpec, Still
@@ -41,20 +41,29 @@ class BackendConfig:
     """What a backend needs of the settings; it reads no environment of its own."""
 
     weights_dir: Path
-    device: str | None = None
-    tokens: Mapping[str, str] = field(default_factory=dict)
+    device: str = "auto"                    # the setting GPU_DEVICE
+    tokens: Mapping[str, str] = field(default_factory=dict)     # by the service's name
+    base_urls: Mapping[str, str] = field(default_factory=dict)  # likewise, where not the service's own
     encoder: EncoderSettings = EncoderSettings()
     ffmpeg_timeout_s: float = 120.0
+
+
+Preview = bytes | Callable[[], bytes]
+"""A small image (JPEG or WebP), or what makes it; that is called off the rendering thread, and not at all where a
+preview was shown less than a second ago."""
 
 
 class Control(Protocol):
     """A render's only line to the engine."""
 
-    def step(self, phase: str, i: int, n: int, preview: bytes | None = None) -> None:
+    kept: Mapping[str, Any]
+    """What earlier attempts at this step gave to :meth:`keep`."""
+
+    def step(self, phase: str, i: int, n: int, preview: Preview | None = None) -> None:
         """Report that *i* of *n* units of *phase* are done. Never waits for a commit.
 
         :param phase: ``load``, ``render``, ``decode``, ``encode``, …: a word that people read.
-        :param preview: a small image (JPEG or WebP bytes) of what is being made.
+        :param preview: of what is being made.
         :raises Cancelled: the client asked for the job to end.
         :raises Interrupted: the server is going down.
         :raises Overdue: the phase outlived its deadline.
@@ -62,6 +71,14 @@ class Control(Protocol):
 
     def check(self) -> None:
         """Raise as :meth:`step` would, and report nothing; for loops that wait."""
+
+    def alive(self) -> None:
+        """A sign of life with nothing to report, for work whose single units take minutes. Raises as :meth:`step`."""
+
+    def keep(self, facts: Mapping[str, Any]) -> None:
+        """Keep *facts* (JSON; they replace ``kept``) for the next attempt, which may be after a restart. Committed
+        when this returns, but for backends on the GPU lane, whose word is passed on and not waited for.
+        """
 
     def note(self, code: str, message: str) -> None:
         """Tell the job's listeners something worth knowing that ends nothing."""
@@ -75,6 +92,12 @@ class Backend(ABC):
 
     def __init__(self, config: BackendConfig):
         self.config = config
+
+    def check(self, model: Card) -> None:  # noqa: B027
+        """Whether *model*'s card is one that this backend can read; called once, when the server starts.
+
+        :raises BrokenCard: naming file, field and what was expected.
+        """
 
     @abstractmethod
     def availability(self, model: Card) -> Availability:
@@ -99,6 +122,10 @@ class Backend(ABC):
         :raises Stopped: as ``control.step`` raised it; nothing needs to be cleaned up but open resources.
         :raises StepFailed: with ``retryable`` false where another attempt cannot help.
         """
+
+    def revision(self, model: Card) -> str:
+        """Which version of *model* would render now, for the recipe."""
+        return model.revision
 
     def versions(self) -> Mapping[str, str]:
         """The library versions that determine the frames, for the recipe."""

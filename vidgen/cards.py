@@ -8,10 +8,11 @@ import math
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
+from vidgen.card_parts import Capabilities, Licence, Memory, Parameter, Part, Range, Weights
 from vidgen.errors import FieldError, InvalidInput
 from vidgen.request import JobRequest
 from vidgen.types import Effective
@@ -23,116 +24,7 @@ class BrokenCard(Exception):
     """A card cannot be used; the message names file, field and what was expected."""
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class Capabilities(_Part):
-    text_to_video: bool = False
-    image_to_video: bool = False
-    text_to_image: bool = False
-    reads_text: bool = True                 # false: the shot's text reaches the model only through its keyframe
-    negative_prompt: bool = False
-
-
-class Range(_Part):
-    """A number with bounds; legal values are ``min``, ``min + step``, … up to ``max``."""
-
-    default: float
-    min: float
-    max: float
-    step: float = 0                         # 0: any value between the bounds
-
-    @model_validator(mode="after")
-    def _default_is_legal(self) -> "Range":
-        if not self.allows(self.default):
-            raise ValueError(f"default {self.default:g} is not one of the values that min, max and step allow")
-        return self
-
-    def allows(self, value: float) -> bool:
-        return math.isclose(self.nearest(value), value, abs_tol=1e-9)
-
-    def nearest(self, value: float) -> float:
-        """The legal value closest to *value*."""
-        bounded = min(max(value, self.min), self.max)
-        if not self.step:
-            return bounded
-        last = math.floor((self.max - self.min) / self.step)
-        return self.min + self.step * min(math.floor((bounded - self.min) / self.step + 0.5), last)
-
-    def complaint(self, value: float, of: str) -> str:
-        rule = f" in steps of {self.step:g}" if self.step > 1 else ""
-        return (
-            f"{of} makes {self.min:g} to {self.max:g}{rule}, not {value:g}; "
-            f"the nearest is {self.nearest(value):g}"
-        )
-
-
-class Parameter(_Part):
-    """One parameter of the model's own."""
-
-    type: Literal["integer", "number", "boolean", "string"]
-    description: str
-    default: Any = None
-    min: float | None = None
-    max: float | None = None
-    choices: list[Any] | None = None
-    max_length: int = 1_000
-    testing: bool = False                   # taken only where the setting ALLOW_TEST_PARAMETERS is on
-
-    @model_validator(mode="after")
-    def _default_is_legal(self) -> "Parameter":
-        if self.default is not None and (problem := self.problem(self.default)):
-            raise ValueError(f"default {problem}")
-        return self
-
-    def problem(self, value: Any) -> str | None:
-        """What is wrong with *value*, or None."""
-        if not self._has_type(value):
-            return f"must be {'an' if self.type == 'integer' else 'a'} {self.type}"
-        if self.choices is not None and value not in self.choices:
-            return f"must be one of {', '.join(map(str, self.choices))}"
-        if self.type == "string" and len(value) > self.max_length:
-            return f"must have at most {self.max_length} characters"
-        if self.type in ("integer", "number"):
-            if self.min is not None and value < self.min:
-                return f"must be at least {self.min:g}"
-            if self.max is not None and value > self.max:
-                return f"must be at most {self.max:g}"
-        return None
-
-    def _has_type(self, value: Any) -> bool:
-        if self.type == "boolean":
-            return isinstance(value, bool)
-        if self.type == "string":
-            return isinstance(value, str)
-        if isinstance(value, bool):
-            return False
-        if self.type == "integer":
-            return isinstance(value, int)
-        return isinstance(value, int) or (isinstance(value, float) and math.isfinite(value))
-
-    def schema(self) -> dict[str, Any]:
-        """The parameter as JSON Schema, for pages that draw a form."""
-        named = {
-            "type": self.type, "description": self.description, "default": self.default,
-            "minimum": self.min, "maximum": self.max, "enum": self.choices,
-        }
-        return {key: value for key, value in named.items() if value is not None}
-
-
-class Memory(_Part):
-    vram_gb: float = 0.0                    # of the fastest mode
-    ram_gb: float = 1.0
-    vram_gb_by_mode: dict[str, float] = Field(default_factory=dict)
-
-
-class Licence(_Part):
-    name: str
-    url: str | None = None
-
-
-class Card(_Part):
+class Card(Part):
     """One model, as its TOML file describes it."""
 
     provider: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,30}$")
@@ -143,12 +35,14 @@ class Card(_Part):
     capabilities: Capabilities
     width: Range
     height: Range
+    sizes: list[tuple[int, int]] | None = None              # width and height, where not every pair of them is made
     frames: Range | None = None             # video models
     fps: Range | None = None                # video models
     steps: Range | None = None              # None: the model has no num_inference_steps
     parameters: dict[str, Parameter] = Field(default_factory=dict)
     memory: Memory = Memory()
     licence: Licence | None = None
+    weights: Weights | None = None          # models that run here
     keyframe_model: str | None = None       # for image-to-video models that get no image
     preference: int = 0                     # among models of one provider, the higher is the default
     backend: dict[str, Any] = Field(default_factory=dict)   # the backend's own business
@@ -170,6 +64,15 @@ class Card(_Part):
             raise ValueError("capabilities: at least one must be true")
         return self
 
+    @model_validator(mode="after")
+    def _sizes_are_in_range(self) -> "Card":
+        for width, height in self.sizes or ():
+            if not (self.width.allows(width) and self.height.allows(height)):
+                raise ValueError(f"sizes: {width} x {height} is outside of [width] and [height]")
+        if self.sizes and (int(self.width.default), int(self.height.default)) not in self.sizes:
+            raise ValueError("sizes: the defaults of [width] and [height] are not among them")
+        return self
+
     @property
     def id(self) -> str:
         return f"{self.provider}:{self.name}"
@@ -184,14 +87,15 @@ class Card(_Part):
         :param testing: whether parameters marked ``testing`` are taken.
         :raises InvalidInput: naming every field that this model cannot do, with the nearest that it can.
         """
-        problems = [*self._size_problems(request), *self._unsupported(request)]
+        width, height = self.size_of(request)
+        problems = [*self._range_problems(request), *self._unsupported(request)] or [*self._size_problems(request)]
         given, wrong = self.resolve_parameters(request.parameters, "parameters", testing=testing)
         problems += wrong
         if problems:
             raise InvalidInput(*problems)
         return Effective(
-            width=int(request.width or self.width.default),
-            height=int(request.height or self.height.default),
+            width=width,
+            height=height,
             num_frames=int(request.num_frames or (self.frames.default if self.frames else 1)),
             fps=float(request.fps or (self.fps.default if self.fps else 1)),
             num_inference_steps=int(request.num_inference_steps or self.steps.default) if self.steps else None,
@@ -218,11 +122,29 @@ class Card(_Part):
         }
         return filled, problems
 
+    def size_of(self, request: JobRequest) -> tuple[int, int]:
+        """Width and height in pixels; where one is asked for, the other is the one that the model makes with it."""
+        for width, height in self.sizes or ():
+            if request.width in (width, None) and request.height in (height, None) and (
+                request.width or request.height
+            ):
+                return width, height
+        return int(request.width or self.width.default), int(request.height or self.height.default)
+
+    def nearest_size(self, width: float, height: float) -> tuple[int, int]:
+        """The size that the model makes whose shape, then whose area, is closest to *width* × *height* pixels."""
+        if self.sizes is None:
+            scale = min(1, self.width.max / width, self.height.max / height)
+            return int(self.width.nearest(width * scale)), int(self.height.nearest(height * scale))
+        return min(self.sizes, key=lambda size: (
+            round(abs(math.log(size[0] / size[1] * height / width)), 2), abs(size[0] * size[1] - width * height),
+        ))
+
     def frames_for(self, seconds: float, fps: float) -> int:
         """The number of frames that comes nearest to *seconds* at *fps*; :meth:`Range.allows` has the rule."""
         return int(self.frames.nearest(round(seconds * fps))) if self.frames else 1
 
-    def _size_problems(self, request: JobRequest) -> Iterator[FieldError]:
+    def _range_problems(self, request: JobRequest) -> Iterator[FieldError]:
         asked = (
             ("width", request.width, self.width), ("height", request.height, self.height),
             ("num_frames", request.num_frames, self.frames), ("fps", request.fps, self.fps),
@@ -235,6 +157,14 @@ class Card(_Part):
                 yield FieldError(field, f"{self.id} does not take it")
             elif not rule.allows(value):
                 yield FieldError(field, rule.complaint(value, self.id))
+
+    def _size_problems(self, request: JobRequest) -> Iterator[FieldError]:
+        size = self.size_of(request)
+        if self.sizes is not None and size not in self.sizes:
+            made = ", ".join(f"{width} x {height}" for width, height in self.sizes)
+            nearest = "{} x {}".format(*self.nearest_size(*size))
+            said = f"{self.id} makes {made}, not {size[0]} x {size[1]}; the nearest is {nearest}"
+            yield FieldError("width" if request.width else "height", said)
 
     def _unsupported(self, request: JobRequest) -> Iterator[FieldError]:
         if request.negative_prompt and not self.capabilities.negative_prompt:

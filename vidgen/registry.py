@@ -9,7 +9,7 @@ import importlib.util
 import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
 from vidgen.backend import Availability, Backend, BackendConfig
@@ -102,15 +102,18 @@ class Registry:
 
 def discover(settings: Settings) -> Registry:
     """The registry of what is installed and of what MODELS_DIR holds."""
-    backends = dict(_backends(_config(settings)))
+    backends = dict(_backends(config_of(settings)))
     return Registry(_models(backends, _card_files(settings)))
 
 
-def _config(settings: Settings) -> BackendConfig:
-    tokens = {"replicate": settings.replicate_api_token}
+def config_of(settings: Settings) -> BackendConfig:
+    """What backends are handed of *settings*."""
+    tokens, base_urls = {"replicate": settings.replicate_api_token}, {"replicate": settings.replicate_base_url}
     return BackendConfig(
-        weights_dir=settings.weights_dir,
+        weights_dir=settings.weights_dir.absolute(),
+        device=settings.gpu_device,
         tokens={name: token.get_secret_value() for name, token in tokens.items() if token},
+        base_urls={name: url for name, url in base_urls.items() if url},
         encoder=EncoderSettings(settings.encoder_preset, settings.encoder_crf, settings.encoder_threads),
         ffmpeg_timeout_s=settings.ffmpeg_timeout_s,
     )
@@ -120,11 +123,27 @@ def _backends(config: BackendConfig) -> Iterator[tuple[str, Backend | str]]:
     """Each provider's backend, or the reason why it cannot be used."""
     for entry in entry_points(group=GROUP):
         try:
-            backend = entry.load()(config)
-            yield backend.provider, backend
+            yield entry.name, _made(entry, config)
         except Exception as e:
             log.exception("backend %s cannot be used", entry.name)
             yield entry.name, f"its backend cannot be used: {type(e).__name__}"
+
+
+def make_backend(provider: str, config: BackendConfig) -> Backend:
+    """The backend of *provider*, made anew; the inference process makes its own this way.
+
+    :raises LookupError: none is installed.
+    """
+    for entry in entry_points(group=GROUP, name=provider):
+        return _made(entry, config)
+    raise LookupError(f"no backend for {provider!r} models is installed")
+
+
+def _made(entry: EntryPoint, config: BackendConfig) -> Backend:
+    backend = entry.load()(config)
+    if backend.provider != entry.name:
+        raise TypeError(f"entry point {entry.name!r} offers a backend for {backend.provider!r} models")
+    return backend
 
 
 def _card_files(settings: Settings) -> Iterator[Path]:
@@ -146,11 +165,21 @@ def _models(backends: dict[str, Backend | str], files: Iterable[Path]) -> Iterat
             log.warning("a model card is broken: %s", e)
             yield Model(f"broken:{file.stem}", None, None, f"its card is broken: {e}")
             continue
-        backend = backends.get(card.provider)
-        if isinstance(backend, Backend):
-            yield Model(card.id, card, backend)
-        else:
-            yield Model(card.id, card, None, backend or f"no backend for {card.provider!r} models is installed")
+        yield _paired(card, backends.get(card.provider))
+
+
+def _paired(card: Card, backend: Backend | str | None) -> Model:
+    if not isinstance(backend, Backend):
+        return Model(card.id, card, None, backend or f"no backend for {card.provider!r} models is installed")
+    try:
+        backend.check(card)
+    except BrokenCard as e:
+        log.warning("a model card is broken: %s", e)
+        return Model(card.id, card, None, f"its card is broken: {e}")
+    except Exception:
+        log.exception("backend %s cannot check the card of %s", backend.provider, card.id)
+        return Model(card.id, card, None, "its backend failed; the log says more")
+    return Model(card.id, card, backend)
 
 
 def _preference(model: Model) -> tuple[int, int, str]:

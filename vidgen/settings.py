@@ -40,6 +40,9 @@ class Settings(BaseSettings):
     drain_s: float = Field(30, ge=0)
     stall_s: float = Field(120, gt=0)
 
+    # this machine
+    gpu_device: str = Field("auto", pattern=r"^(auto|cpu|\d{1,2}|(GPU|MIG)-[0-9A-Za-z/-]+)$")
+
     # files
     workspace_dir: Path = Path("workspace")
     weights_dir: Path = Path("weights")
@@ -58,6 +61,7 @@ class Settings(BaseSettings):
     anthropic_model: str = Field("claude-haiku-5-5", min_length=1)
     anthropic_timeout_s: float = Field(30, gt=0, le=600)
     replicate_api_token: SecretStr | None = None
+    replicate_base_url: str | None = Field(None, pattern=r"^https?://")
     openai_api_key: SecretStr | None = None
 
     # operation
@@ -71,7 +75,7 @@ class Settings(BaseSettings):
         return tuple(word.strip() for word in value.split(",") if word.strip()) if isinstance(value, str) else value
 
     @field_validator("default_model", "models_dir", "anthropic_api_key", "anthropic_base_url", "replicate_api_token",
-                     "openai_api_key", mode="before")
+                     "replicate_base_url", "openai_api_key", mode="before")
     @classmethod
     def _empty_is_none(cls, value: object) -> object:
         return None if value == "" else value

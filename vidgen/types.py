@@ -5,7 +5,7 @@ Knows nothing of the database, the web or any model.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
@@ -204,6 +204,7 @@ class Job:
     error_code: str | None = None
     error_message: str | None = None
     position: int | None = None             # 1 is next; None unless queued
+    usage: Mapping[str, Mapping[str, float]] = field(default_factory=dict)  # what each step's run measured
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +220,7 @@ class Step:
     status: StepStatus
     attempts: int                           # counted before each starts
     staged: Mapping[str, Any] | None = None  # what was about to be renamed into place (see engine/publish.py)
+    kept: Mapping[str, Any] = field(default_factory=dict)   # what an attempt left for the next (see Control.keep)
 
 
 @dataclass(frozen=True)
@@ -266,13 +268,17 @@ class EncoderSettings:
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """A rendered shot on disk, under its temporary name."""
+    """A rendered shot on disk, under its temporary name.
+
+    ``measured`` holds what its backend measured, by names that carry their unit: ``predict_seconds``, ``cost_usd``.
+    """
 
     path: Path
     width: int
     height: int
     num_frames: int
     fps: float
+    measured: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,6 +288,7 @@ class Still:
     path: Path
     width: int
     height: int
+    measured: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,9 +2,11 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
+from vidgen.backend import Preview
 from vidgen.engine import lifecycle
 from vidgen.engine.lifecycle import Report
 from vidgen.errors import Cancelled, Interrupted, Overdue
@@ -44,9 +46,10 @@ class StepControl:
     """
 
     def __init__(
-        self, step: Step, database: Database, deadline_s: float, show: Callable[[Step, bytes], None] | None = None
+        self, step: Step, database: Database, deadline_s: float, show: Callable[[Step, Preview], None] | None = None
     ):
         self.step_row = step
+        self.kept: Mapping[str, Any] = step.kept
         self.title = Title(step)
         self._database = database
         self._deadline_s = deadline_s
@@ -78,7 +81,20 @@ class StepControl:
         if time.monotonic() - self._alive_at > self._deadline_s:
             raise Overdue(f"{self._phase or 'the step'} made no progress for {self._deadline_s:g} s")
 
-    def step(self, phase: str, i: int, n: int, preview: bytes | None = None) -> None:
+    def alive(self) -> None:
+        self.check()
+        self._alive_at = time.monotonic()
+
+    def keep(self, facts: Mapping[str, Any]) -> None:
+        def work(tx: Tx) -> None:
+            if not steps.owned(tx, self.step_row):
+                raise Cancelled("the step was taken away")
+            steps.keep(tx, self.step_row, facts)
+
+        self._database.write(work)
+        self.kept = facts
+
+    def step(self, phase: str, i: int, n: int, preview: Preview | None = None) -> None:
         self.check()
         self._phase, self._alive_at = phase, time.monotonic()
         self._fraction = max(self._fraction, _fraction(phase, i, n))
@@ -104,7 +120,7 @@ class StepControl:
 
         self._database.post(owned_work)
 
-    def _offer(self, preview: bytes) -> None:
+    def _offer(self, preview: Preview) -> None:
         if self._show is not None and time.monotonic() - self._preview_at >= PREVIEW_INTERVAL_S:
             self._preview_at = time.monotonic()
             self._show(self.step_row, preview)

@@ -21,8 +21,9 @@ from vidgen.engine.references import References
 from vidgen.engine.specs import lay_out, new_storyboard_id
 from vidgen.engine.steps import FINAL, Steps
 from vidgen.errors import Conflict, NotFound, VidgenError
+from vidgen.inference.process import Inference
 from vidgen.media.files import Workspace
-from vidgen.registry import Registry
+from vidgen.registry import Registry, config_of
 from vidgen.request import MAX_SEED, JobRequest, PlanRequest
 from vidgen.settings import Settings
 from vidgen.store import jobs, state, steps, uploads
@@ -73,8 +74,10 @@ class Engine:
         self._previews = Previews(self._database, self.workspace)
         self._planner = Planner(self.settings)
         self._references = References(self._database, self.workspace)
+        self._inference = Inference(config_of(self.settings), self.settings.cancel_grace_s)
         self._steps = Steps(
-            self._database, self.registry, self.workspace, self._references, self._planner, self.settings
+            self._database, self.registry, self.workspace, self._references, self._planner, self._inference,
+            self.settings,
         )
         self._intake = Intake(
             self._database, self.registry, self.workspace, self._references, self.settings, self._admit
@@ -92,6 +95,7 @@ class Engine:
         self._lanes.running.interrupt()
         self._lanes.running.wait_until_idle(STOP_WAIT_S)
         self._lanes.join(STOP_WAIT_S)
+        self._inference.close()
         self._previews.close()
         self._database.close()
 

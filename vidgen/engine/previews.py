@@ -4,6 +4,7 @@ import logging
 import os
 from concurrent.futures import ThreadPoolExecutor
 
+from vidgen.backend import Preview
 from vidgen.media.files import Workspace
 from vidgen.store import jobs, steps
 from vidgen.store.database import Database
@@ -19,25 +20,26 @@ class Previews:
         self._workspace = workspace
         self._pool = ThreadPoolExecutor(1, "previews")
 
-    def show(self, step: Step, image: bytes) -> None:
-        """Make *image* (JPEG or WebP) the preview of the step's shot. Does not wait."""
-        self._pool.submit(self._write, step, image)
+    def show(self, step: Step, preview: Preview) -> None:
+        """Make *preview* the preview of the step's shot. Does not wait."""
+        if step.kind is StepKind.RENDER and step.shot_index is not None:
+            self._pool.submit(self._write, step, preview)
 
     def close(self) -> None:
         self._pool.shutdown()
 
-    def _write(self, step: Step, image: bytes) -> None:
-        if step.kind is not StepKind.RENDER or step.shot_index is None:
-            return
+    def _write(self, step: Step, preview: Preview) -> None:
+        try:
+            self._publish(step, preview if isinstance(preview, bytes) else preview())
+        except Exception as e:
+            log.debug("a preview was lost: %s", e)
+
+    def _publish(self, step: Step, image: bytes) -> None:
         suffix = "webp" if image[8:12] == b"WEBP" else "jpg"
         name = f"{jobs.shot_id(step.shot_index)}_preview.{suffix}"
-        try:
-            temporary = self._workspace.temporary(step.job_id, name, step.attempts)
-            temporary.write_bytes(image)
-            os.replace(temporary, self._workspace.job_dir(step.job_id) / name)
-        except OSError as e:
-            log.debug("a preview was lost: %s", e)
-            return
+        temporary = self._workspace.temporary(step.job_id, name, step.attempts)
+        temporary.write_bytes(image)
+        os.replace(temporary, self._workspace.job_dir(step.job_id) / name)
         self._database.post(lambda tx: self._note(tx, step, name))
 
     @staticmethod

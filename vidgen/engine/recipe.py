@@ -60,6 +60,7 @@ def sheet(recipe: Mapping[str, Any], job: Job, attempts: Mapping[str, int], ende
             "started_at": _iso(job.started_at),
             "ended_at": _iso(ended_at),
             "attempts": dict(attempts),
+            "usage": dict(job.usage),
         },
     }
 
@@ -87,7 +88,8 @@ def encoder(settings: Settings) -> dict[str, Any]:
 
 def _named(model: Model) -> dict[str, Any]:
     versions = dict(model.backend.versions()) if model.backend else {}
-    return {"id": model.id, "revision": model.card.revision if model.card else None, "versions": versions}
+    revision = model.backend.revision(model.card) if model.backend else None
+    return {"id": model.id, "revision": revision, "versions": versions}
 
 
 def _shot(shot: Shot) -> dict[str, Any]:

@@ -57,23 +57,21 @@ def is_chained(job: Job) -> bool:
 
 
 def list_work(job: Job, num_shots: int, render_lane: Lane, keyframe_lane: Lane | None) -> list[NewStep]:
-    """The steps that follow the plan; ``needs`` are places in the list.
+    """The steps that follow the plan; ``needs`` are places in the list. All keyframes come before the renders, so that
+    a lane that can hold one model changes it once a job.
 
     :param keyframe_lane: None where no keyframe is drawn.
     """
-    work: list[NewStep] = []
-    renders: list[int] = []
+    chained = is_chained(job)
+    drawn = 0 if keyframe_lane is None else 1 if chained else num_shots
+    work = [
+        NewStep(StepKind.KEYFRAME, keyframe_lane, WEIGHTS[StepKind.KEYFRAME], index, job.keyframe_model_id)
+        for index in range(drawn)
+    ]
     for index in range(num_shots):
-        needs: list[int] = []
-        if is_chained(job) and index > 0:
-            needs.append(renders[-1])
-        elif keyframe_lane is not None:
-            needs.append(len(work))
-            work.append(NewStep(
-                StepKind.KEYFRAME, keyframe_lane, WEIGHTS[StepKind.KEYFRAME], index, job.keyframe_model_id,
-            ))
-        renders.append(len(work))
+        needs = [len(work) - 1] if chained and index > 0 else [index] if index < drawn else []
         work.append(NewStep(StepKind.RENDER, render_lane, WEIGHTS[StepKind.RENDER], index, job.model_id, needs))
+    renders = list(range(drawn, len(work)))
     work.append(NewStep(StepKind.ASSEMBLE, Lane.ASSEMBLER, WEIGHTS[StepKind.ASSEMBLE], needs=renders))
     return work
 
@@ -92,9 +90,9 @@ def render_spec(job: Job, shot: Shot, step: Step, image: Path | None, output: Pa
 def keyframe_spec(job: Job, shot: Shot, step: Step, card: Card, output: Path) -> RenderSpec:
     """What the image model of *card* is handed for a shot's first image: the size nearest to the video's."""
     effective, takes = job.effective, card.capabilities
+    width, height = card.nearest_size(effective.width, effective.height)
     return RenderSpec(
-        **_common(job, shot, step), width=int(card.width.nearest(effective.width)),
-        height=int(card.height.nearest(effective.height)), num_frames=1, fps=1.0,
+        **_common(job, shot, step), width=width, height=height, num_frames=1, fps=1.0,
         num_inference_steps=int(card.steps.default) if card.steps else None,
         negative_prompt=effective.negative_prompt if takes.negative_prompt else None,
         parameters=job.keyframe_parameters, image=None, focus=(0.5, 0.5), output=output,

@@ -8,7 +8,7 @@ import errno
 import hashlib
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,15 +19,28 @@ from vidgen.engine.planning.planner import Planned, Planner
 from vidgen.engine.publish import Publisher
 from vidgen.engine.references import References
 from vidgen.errors import DiskLow, ModelUnavailable, NotFound, StepFailed
+from vidgen.inference.process import Inference
 from vidgen.media import video
 from vidgen.media.files import Workspace
-from vidgen.registry import Registry
+from vidgen.registry import Model, Registry
 from vidgen.request import JobRequest
 from vidgen.settings import Settings
 from vidgen.store import jobs, log, steps
 from vidgen.store.database import Database
 from vidgen.store.writer import Tx
-from vidgen.types import Clip, EncoderSettings, EventType, Job, Shot, ShotStatus, Step, StepKind
+from vidgen.types import (
+    Clip,
+    EncoderSettings,
+    EventType,
+    Job,
+    Lane,
+    RenderSpec,
+    Shot,
+    ShotStatus,
+    Step,
+    StepKind,
+    Still,
+)
 
 FINAL = "final_output.mp4"
 FINAL_SHEET = "final_output.json"
@@ -54,13 +67,14 @@ class Steps:
 
     def __init__(
         self, database: Database, registry: Registry, workspace: Workspace, references: References,
-        planner: Planner, settings: Settings,
+        planner: Planner, inference: Inference, settings: Settings,
     ):
         self._database = database
         self._registry = registry
         self._workspace = workspace
         self._references = references
         self._planner = planner
+        self._inference = inference
         self._settings = settings
         self._publisher = Publisher(database, workspace)
         self._encoder = EncoderSettings(settings.encoder_preset, settings.encoder_crf, settings.encoder_threads)
@@ -130,15 +144,18 @@ class Steps:
         model = self._registry.runnable(at.step.model_id)
         spec = specs.keyframe_spec(at.job, at.shot, at.step, model.card, at.temporary(name))
         key = recipe.clip_key(spec, model, self._settings, None)
+        measured: Mapping[str, float] = {}
         if not self._publisher.adopt(at.step, at.folder / name, key):
             self._mark_rendering(at)
-            still = model.backend.render(model.card, spec, at.control)
+            still = self._render_with(model, spec, at.control)
             at.control.heed()
             self._publisher.publish(at.step, still.path, at.folder / name, key)
+            measured = still.measured
 
         def outcome(tx: Tx) -> None:
             steps.finish(tx, at.step)
             jobs.update_shot(tx, at.job.id, at.shot.index, keyframe=name)
+            jobs.add_usage(tx, at.job.id, steps.name(at.step), measured)
 
         return outcome
 
@@ -150,11 +167,13 @@ class Steps:
         image = self._image(at)
         spec = specs.render_spec(at.job, at.shot, at.step, image, at.temporary(name))
         key = recipe.clip_key(spec, model, self._settings, _sha256(image))
+        measured: Mapping[str, float] = {}
         if not self._publisher.adopt(at.step, at.folder / name, key):
             self._mark_rendering(at)
-            clip = model.backend.render(model.card, spec, at.control)
+            clip = self._render_with(model, spec, at.control)
             self._publish_clip(at, clip, at.folder / name, key)
-        return self._rendered(at, at.folder / name, key)
+            measured = clip.measured
+        return self._rendered(at, at.folder / name, key, measured)
 
     def _image(self, at: Attempt) -> Path | None:
         """Where the shot starts from: its keyframe, the shot before it, the reference image, or nothing."""
@@ -167,6 +186,12 @@ class Steps:
         if (reference := self._references.find(at.job.upload_id)) is None:
             raise StepFailed("the reference image is gone", retryable=False, code="image_missing")
         return reference.path
+
+    def _render_with(self, model: Model, spec: RenderSpec, control: StepControl) -> Clip | Still:
+        """Render on this thread; on the GPU lane, in the inference process."""
+        if model.backend.lane is Lane.GPU:
+            return self._inference.render(model, spec, control)
+        return model.backend.render(model.card, spec, control)
 
     def _mark_rendering(self, at: Attempt) -> None:
         def work(tx: Tx) -> None:
@@ -190,7 +215,7 @@ class Steps:
             self._workspace.publish(last, at.folder / last_name)
         self._publisher.publish(at.step, clip.path, final, key)
 
-    def _rendered(self, at: Attempt, final: Path, key: str) -> Outcome:
+    def _rendered(self, at: Attempt, final: Path, key: str, measured: Mapping[str, float]) -> Outcome:
         job_id, shot, poster = at.job.id, at.shot, _poster_name(at.shot.id)
         said = {
             "shot_id": shot.id, "video_path": self._workspace.public(final),
@@ -201,6 +226,7 @@ class Steps:
             steps.finish(tx, at.step)
             done = {"status": ShotStatus.COMPLETED, "video": final.name, "poster": poster, "key": key}
             jobs.update_shot(tx, job_id, shot.index, **done)
+            jobs.add_usage(tx, job_id, steps.name(at.step), measured)
             log.append(tx, job_id, EventType.SHOT_COMPLETE, said, shot.id)
             log.fold(tx, job_id, shot.id)
 

@@ -154,6 +154,13 @@ def update(tx: Tx, job_id: str, **values: Any) -> None:
     tx.conn.execute(_UPDATE, {"job_id": job_id, "updated_at": tx.now, **values})
 
 
+def add_usage(tx: Tx, job_id: str, step: str, measured: Mapping[str, float]) -> None:
+    """Write down what the run of one of the job's steps measured."""
+    if measured:
+        before = tx.conn.scalar(sa.select(jobs.c.usage).where(jobs.c.id == job_id)) or {}
+        update(tx, job_id, usage={**before, step: dict(measured)})
+
+
 def delete(tx: Tx, job_id: str) -> None:
     """Remove the job with its shots, steps and events."""
     tx.conn.execute(jobs.delete().where(jobs.c.id == job_id))
@@ -216,6 +223,7 @@ def _job(row: sa.Row, job_shots: list[Shot]) -> Job:
         created_at=row.created_at, updated_at=row.updated_at, current_step=row.current_step, progress=row.progress,
         cancel_requested=row.cancel_requested, parent_id=row.parent_id, started_at=row.started_at,
         ended_at=row.ended_at, storyboard=storyboard, error_code=row.error_code, error_message=row.error_message,
+        usage=row.usage or {},
     )
 
 

@@ -34,6 +34,7 @@ jobs = sa.Table(
     sa.Column("parent_id", sa.Text),
     sa.Column("idempotency_key", sa.Text, unique=True),
     sa.Column("idempotency_digest", sa.Text),
+    sa.Column("usage", sa.JSON),                            # what each step's run measured
     sa.Index("jobs_by_rank", "status", "rank", "seq"),
     sa.Index("jobs_by_status", "status", "seq"),
     sa.Index("jobs_by_model", "model_id", "seq"),
@@ -76,6 +77,7 @@ steps = sa.Table(
     sa.Column("fraction", sa.Float, nullable=False, default=0.0),
     sa.Column("staged", sa.JSON),                           # what is about to be renamed into place
     sa.Column("error_message", sa.Text),
+    sa.Column("kept", sa.JSON),                             # what an attempt left for the next
     sa.Index("steps_by_rank", "lane", "status", "rank", "id"),
     sa.Index("steps_by_job", "job_id", "status"),           # with the status, or SQLite looks by status alone
     sa.Index("steps_by_status", "status"),

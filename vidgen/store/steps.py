@@ -123,6 +123,11 @@ def stage(tx: Tx, step: Step, staged: Mapping[str, Any]) -> None:
     tx.conn.execute(_UPDATE, {"step_id": step.id, "staged": staged})
 
 
+def keep(tx: Tx, step: Step, facts: Mapping[str, Any]) -> None:
+    """Keep what the next attempt at the step must know."""
+    tx.conn.execute(_UPDATE, {"step_id": step.id, "kept": dict(facts)})
+
+
 def cancel_unclaimed(tx: Tx, job_id: str) -> None:
     """Steps of the job that no lane has claimed will not run."""
     unclaimed = steps.c.status.in_((StepStatus.WAITING, StepStatus.READY))
@@ -176,10 +181,12 @@ def interrupted(tx: Tx) -> list[tuple[Step, int]]:
 def attempts(conn: sa.Connection, job_id: str) -> dict[str, int]:
     """How many attempts each of the job's steps has taken, by kind and shot."""
     query = sa.select(steps.c.kind, steps.c.shot_index, steps.c.attempts).where(steps.c.job_id == job_id)
-    return {
-        row.kind if row.shot_index is None else f"{row.kind}_{row.shot_index + 1:03d}": row.attempts
-        for row in conn.execute(query.order_by(steps.c.id))
-    }
+    return {name(row): row.attempts for row in conn.execute(query.order_by(steps.c.id))}
+
+
+def name(step: Step | sa.Row) -> str:
+    """What a step is called within its job: ``plan``, ``keyframe_001``, ``render_001``, …"""
+    return step.kind if step.shot_index is None else f"{step.kind}_{step.shot_index + 1:03d}"
 
 
 def job_of(conn: sa.Connection, step: Step) -> sa.Row:
@@ -195,5 +202,5 @@ def _move(tx: Tx, step_id: int, before: StepStatus, after: StepStatus, **values:
 def _step(row: sa.Row, *, status: StepStatus, attempts: int) -> Step:
     return Step(
         id=row.id, job_id=row.job_id, kind=StepKind(row.kind), lane=Lane(row.lane), model_id=row.model_id,
-        shot_index=row.shot_index, status=status, attempts=attempts, staged=row.staged,
+        shot_index=row.shot_index, status=status, attempts=attempts, staged=row.staged, kept=row.kept or {},
     )
