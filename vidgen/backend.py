@@ -107,8 +107,12 @@ class Backend(ABC):
         """What rendering *shot* would need. Pure."""
         return Footprint(ram_bytes=int(model.memory.ram_gb * 2**30))
 
-    def load(self, model: Card, mode: str = WHOLE) -> None:  # noqa: B027
-        """Make *model* ready to render; nothing to do where there are no weights."""
+    def load(self, model: Card, mode: str, control: Control) -> None:  # noqa: B027
+        """Make *model* ready to render; nothing to do where there are no weights. Only the GPU lane calls it.
+
+        :raises Stopped: as *control* raised it; nothing stays loaded then.
+        :raises StepFailed: the weights cannot be loaded.
+        """
 
     def unload(self, model: Card) -> None:  # noqa: B027
         """Give back what :meth:`load` took."""
