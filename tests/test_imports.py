@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 LAYERS = [
-    {"vidgen.api", "vidgen.main", "vidgen.logs"},
+    {"vidgen.api", "vidgen.main"},
     {"vidgen.engine"},
     {"vidgen.inference"},
     {"vidgen.store", "vidgen.media", "vidgen.registry"},
@@ -18,7 +18,7 @@ LAYERS = [
     {"vidgen.cards"},
     {"vidgen.card_parts"},
     {"vidgen.request"},
-    {"vidgen.types", "vidgen.errors"},
+    {"vidgen.types", "vidgen.errors", "vidgen.leash", "vidgen.logs"},
 ]
 SEEN_BY_BACKENDS = {
     "vidgen.backend", "vidgen.types", "vidgen.errors", "vidgen.cards", "vidgen.card_parts", "vidgen.media",

@@ -13,6 +13,8 @@
     ├── StartRefused                     start_refused         the server cannot start; printed, never served
     ├── StepFailed                       step_failed           this step, this time; retryable decides
     │   ├── EncodeFailed                 encode_failed         ffmpeg failed, or its file is not whole
+    │   ├── OutOfVram                    out_of_memory         the GPU's memory did not suffice
+    │   ├── InferenceDied                inference_died        the process that renders local models died
     │   └── Overdue                      overdue               a phase outlived its deadline
     └── Stopped                          stopped               control.step() asks the render to end
         ├── Cancelled                    cancelled             the client asked
@@ -153,6 +155,18 @@ class EncodeFailed(StepFailed):
     """ffmpeg failed, or the file that it left is not the one that was asked for."""
 
     code = "encode_failed"
+
+
+class OutOfVram(StepFailed):
+    """The GPU's memory did not suffice; the model that ran is no longer loaded."""
+
+    code = "out_of_memory"
+
+
+class InferenceDied(StepFailed):
+    """The process that renders local models died, and the step with it; the next attempt gets a new one."""
+
+    code = "inference_died"
 
 
 class Overdue(StepFailed):

@@ -103,7 +103,7 @@ class StepControl:
         said = Report(title, f"{title}: {phase} {i} of {n}", self._fraction, extra)
         self._post(lambda tx: lifecycle.report(tx, self.step_row, said))
         if preview is not None:
-            self._offer(preview)
+            self.show(preview)
 
     def begin(self) -> None:
         """Say that the step has started, before its first unit of work."""
@@ -113,17 +113,18 @@ class StepControl:
     def note(self, code: str, message: str) -> None:
         self._post(lambda tx: lifecycle.note(tx, self.step_row.job_id, code, message))
 
+    def show(self, preview: Preview) -> None:
+        """Show *preview*, unless one was shown less than a second ago."""
+        if self._show is not None and time.monotonic() - self._preview_at >= PREVIEW_INTERVAL_S:
+            self._preview_at = time.monotonic()
+            self._show(self.step_row, preview)
+
     def _post(self, work: Callable[[Tx], None]) -> None:
         def owned_work(tx: Tx) -> None:
             if steps.owned(tx, self.step_row):
                 work(tx)
 
         self._database.post(owned_work)
-
-    def _offer(self, preview: Preview) -> None:
-        if self._show is not None and time.monotonic() - self._preview_at >= PREVIEW_INTERVAL_S:
-            self._preview_at = time.monotonic()
-            self._show(self.step_row, preview)
 
 
 def _fraction(phase: str, i: int, n: int) -> float:

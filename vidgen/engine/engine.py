@@ -21,7 +21,7 @@ from vidgen.engine.references import References
 from vidgen.engine.specs import lay_out, new_storyboard_id
 from vidgen.engine.steps import FINAL, Steps
 from vidgen.errors import Conflict, NotFound, VidgenError
-from vidgen.inference.process import Inference
+from vidgen.inference.lane import Inference
 from vidgen.media.files import Workspace
 from vidgen.registry import Registry, config_of
 from vidgen.request import MAX_SEED, JobRequest, PlanRequest
@@ -74,7 +74,9 @@ class Engine:
         self._previews = Previews(self._database, self.workspace)
         self._planner = Planner(self.settings)
         self._references = References(self._database, self.workspace)
-        self._inference = Inference(config_of(self.settings), self.settings.cancel_grace_s)
+        self._inference = Inference(
+            config_of(self.settings), self.settings.cancel_grace_s, self.settings.log_level, self.settings.log_format
+        )
         self._steps = Steps(
             self._database, self.registry, self.workspace, self._references, self._planner, self._inference,
             self.settings,

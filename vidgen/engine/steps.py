@@ -19,7 +19,7 @@ from vidgen.engine.planning.planner import Planned, Planner
 from vidgen.engine.publish import Publisher
 from vidgen.engine.references import References
 from vidgen.errors import DiskLow, ModelUnavailable, NotFound, StepFailed
-from vidgen.inference.process import Inference
+from vidgen.inference.lane import Inference
 from vidgen.media import video
 from vidgen.media.files import Workspace
 from vidgen.registry import Model, Registry
@@ -190,7 +190,7 @@ class Steps:
     def _render_with(self, model: Model, spec: RenderSpec, control: StepControl) -> Clip | Still:
         """Render on this thread; on the GPU lane, in the inference process."""
         if model.backend.lane is Lane.GPU:
-            return self._inference.render(model, spec, control)
+            return self._inference.render(model.card, spec, control)
         return model.backend.render(model.card, spec, control)
 
     def _mark_rendering(self, at: Attempt) -> None:

@@ -1,16 +1,103 @@
-"""Placeholder while the inference process is written."""
+"""The inference process as the server sees it: started, spoken to, listened to, ended.
 
-from vidgen.backend import BackendConfig, Control
-from vidgen.registry import Model
-from vidgen.types import Clip, RenderSpec, Still
+A thread of its own reads what the child says, and notices its death; both go into a mailbox. So whoever owns the child
+never waits for one that is stopped or gone. Knows nothing of what the child is told to do.
+"""
+
+import logging
+import os
+import queue
+import socket
+import subprocess
+import sys
+import threading
+from contextlib import suppress
+from multiprocessing.connection import Connection
+
+from vidgen.backend import BackendConfig
+from vidgen.inference.death import describe, oom_kills
+from vidgen.inference.messages import Begin, Died, Stop
+from vidgen.leash import leash
+
+EXIT_WAIT_S = 5.0
+"""How long a child that has closed its connection, or was told to stop, has to end."""
+
+SECRETS = ("API_KEYS", "ANTHROPIC_API_KEY", "REPLICATE_API_TOKEN", "OPENAI_API_KEY", "HF_TOKEN")
+"""What a child that runs models has no business to know."""
+
+log = logging.getLogger(__name__)
 
 
-class Inference:
-    def __init__(self, config: BackendConfig, cancel_grace_s: float):
-        self._config = config
+class Child:
+    """One inference process, just started. Lives until it dies or :meth:`end`.
 
-    def render(self, model: Model, spec: RenderSpec, control: Control) -> Clip | Still:
-        return model.backend.render(model.card, spec, control)
+    :param config: what its backends are handed; tokens of services stay here.
+    """
 
-    def close(self) -> None:
-        pass
+    def __init__(self, config: BackendConfig, log_level: str, log_format: str):
+        ours, theirs = socket.socketpair()
+        self._oom_kills = oom_kills()
+        self.mailbox: queue.SimpleQueue[object] = queue.SimpleQueue()
+        with theirs:
+            self.process = subprocess.Popen(
+                [*leash(), sys.executable, "-m", "vidgen.inference.child", str(theirs.fileno())],
+                pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stdout=2, process_group=0,
+                env=_environment(config.device),
+            )
+        self._connection = Connection(ours.detach())
+        self.tell(Begin(config, log_level, log_format))
+        threading.Thread(target=self._read, name="inference-reader", daemon=True).start()
+        log.info("inference process started", extra={"pid": self.process.pid})
+
+    @property
+    def gone(self) -> bool:
+        return self.process.poll() is not None
+
+    def tell(self, message: object) -> None:
+        """Send *message*; where the child has died meanwhile, the mailbox says so."""
+        with suppress(OSError):
+            self._connection.send(message)
+
+    def hear(self, timeout_s: float) -> object | None:
+        """The next thing that the child says; None where it says nothing for *timeout_s*."""
+        try:
+            return self.mailbox.get(timeout=timeout_s)
+        except queue.Empty:
+            return None
+
+    def end(self) -> None:
+        """Kill it, whatever it does, and wait until it is gone."""
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self) -> None:
+        """Let it end in order; kill it where it does not."""
+        self.tell(Stop())
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(EXIT_WAIT_S)
+        self.end()
+
+    def _read(self) -> None:
+        with self._connection, suppress(EOFError, OSError):
+            while True:
+                self.mailbox.put(self._connection.recv())
+        self.mailbox.put(Died(self._reason()))
+
+    def _reason(self) -> str:
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(EXIT_WAIT_S)
+        if self.process.returncode is None:
+            self.end()
+        reason = describe(self.process.returncode, out_of_memory=oom_kills() > self._oom_kills)
+        log.info("inference process %s", reason, extra={"pid": self.process.pid})
+        return reason
+
+
+def _environment(device: str) -> dict[str, str]:
+    """The server's, without its secrets; one GPU is visible, and nothing is fetched from anywhere."""
+    env = {name: value for name, value in os.environ.items() if name.upper() not in SECRETS}
+    env |= {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
+    if device != "auto":
+        # Numbers as nvidia-smi and NVML count; CUDA's own order is by speed.
+        env |= {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": "" if device == "cpu" else device}
+    return env

@@ -10,7 +10,6 @@ import fcntl
 import logging
 import os
 import select
-import shutil
 import signal
 import subprocess
 import time
@@ -22,6 +21,7 @@ from types import TracebackType
 from typing import NamedTuple
 
 from vidgen.errors import DiskLow, EncodeFailed
+from vidgen.leash import leash
 
 Tick = Callable[[], None]
 
@@ -202,7 +202,10 @@ class Child:
 
 
 def _start(arguments: Sequence[str], feed: bool) -> subprocess.Popen:
-    command = [*_leash(), _executable(), "-hide_banner", "-nostats", *arguments]
+    """On a leash; where there is none, a fed ffmpeg ends by itself as its input ends with us, and the others are short
+    and write to temporary names only.
+    """
+    command = [*leash(), _executable(), "-hide_banner", "-nostats", *arguments]
     try:
         process = subprocess.Popen(
             command, stdin=subprocess.PIPE if feed else subprocess.DEVNULL, stdout=subprocess.PIPE,
@@ -234,24 +237,6 @@ def version() -> str:
     """
     said = run(["-version"]).stdout.decode("utf-8", "replace")
     return said.split()[2] if said.startswith("ffmpeg version ") else "unknown"
-
-
-@cache
-def _leash() -> tuple[str, ...]:
-    """What to put before the command so that the kernel kills ffmpeg when we die, even of ``kill -9``.
-
-    ``setpriv`` sets the parent-death signal on itself and becomes ffmpeg: 1 ms, same process id, and no code of
-    ours between fork and exec. (A ``preexec_fn`` would run Python there while other threads hold locks, would turn
-    vfork into a fork of the whole process, and warns from Python 3.12 on.) Where there is none, a fed ffmpeg ends
-    by itself as its input ends with us; the others are short and write to temporary names only. The signal follows
-    the thread that started ffmpeg, which is why it is started and awaited by the same one.
-    """
-    leash = (shutil.which("setpriv") or "", "--pdeathsig", "KILL")
-    try:
-        subprocess.run([*leash, "true"], check=True, capture_output=True, timeout=5)
-    except (OSError, subprocess.SubprocessError):
-        return ()
-    return leash
 
 
 def _widen(fd: int) -> None:

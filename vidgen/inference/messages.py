@@ -1,0 +1,159 @@
+"""What the GPU lane and its child say to each other. Frames never cross: the child writes files under temporary names.
+
+Every command carries a ticket, and is answered by exactly one :data:`Answer` with that ticket; before it come any
+number of :data:`Sign`. The child does one command at a time, in the order in which they came.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from vidgen.backend import BackendConfig
+from vidgen.cards import Card
+from vidgen.types import Clip, RenderSpec, Still
+
+# lane to child
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """The first message: what the backends need of the settings, and how to log."""
+
+    config: BackendConfig
+    log_level: str
+    log_format: str
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    ticket: int
+    card: Card
+    mode: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unload:
+    ticket: int
+    card: Card
+
+
+@dataclass(frozen=True, slots=True)
+class Render:
+    ticket: int
+    card: Card
+    spec: RenderSpec
+    kept: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """End the command with this ticket at its next sign of life."""
+
+    ticket: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """End in order, once the command that runs has been answered."""
+
+
+# child to lane
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """The child has started, and takes commands."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    ticket: int
+    phase: str
+    i: int
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
+class Previewed:
+    ticket: int
+    image: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Alive:
+    ticket: int
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    ticket: int
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    ticket: int
+    facts: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    ticket: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unloaded:
+    ticket: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """The clip is encoded and closed, under its temporary name."""
+
+    ticket: int
+    result: Clip | Still
+
+
+@dataclass(frozen=True, slots=True)
+class GaveWay:
+    """The command ended because it was asked to; the model is as good as before."""
+
+    ticket: int
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The command failed.
+
+    ``fatal``: not in a way that its backend foresaw, so that nobody knows what state it left; the child ends itself.
+    """
+
+    ticket: int
+    detail: str
+    code: str
+    retryable: bool
+    fatal: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class OutOfMemory:
+    """The command ran out of GPU memory; its model is no longer loaded."""
+
+    ticket: int
+    detail: str
+
+
+# the reader's own
+
+
+@dataclass(frozen=True, slots=True)
+class Died:
+    """Nothing more will come; said by the thread that reads, not by the child."""
+
+    reason: str
+
+
+Command = Load | Unload | Render
+Sign = Progress | Previewed | Alive | Noted | Kept
+Answer = Loaded | Unloaded | Rendered | GaveWay | Failed | OutOfMemory
