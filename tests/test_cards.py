@@ -94,3 +94,51 @@ def test_a_parameter_says_itself_as_json_schema():
     assert parameter.schema() == {
         "type": "integer", "description": "motion", "default": 127, "minimum": 1, "maximum": 255,
     }
+
+
+SIZES = [(1280, 704), (704, 1280), (832, 480)]
+
+
+@pytest.fixture
+def sized() -> Card:
+    return Card(
+        provider="test", name="sized", title="Test", description="a video model that makes a few sizes",
+        capabilities={"text_to_video": True}, sizes=SIZES,
+        width={"default": 1280, "min": 704, "max": 1280, "step": 32},
+        height={"default": 704, "min": 480, "max": 1280, "step": 32},
+        frames={"default": 5, "min": 1, "max": 9, "step": 4}, fps={"default": 8, "min": 1, "max": 30},
+    )
+
+
+@pytest.mark.parametrize(("values", "size"), [
+    ({}, (1280, 704)), ({"width": 704}, (704, 1280)), ({"height": 480}, (832, 480)),
+    ({"width": 832, "height": 480}, (832, 480)),
+])
+def test_where_only_some_sizes_are_made_one_side_is_enough_to_name_one(sized, values, size):
+    effective = sized.resolve(ask(**values), 1)
+    assert (effective.width, effective.height) == size
+
+
+@pytest.mark.parametrize(("values", "field", "nearest"), [
+    ({"width": 1280, "height": 480}, "width", "1280 x 704"), ({"width": 704, "height": 1184}, "width", "704 x 1280"),
+    ({"height": 512}, "height", "1280 x 704"),
+])
+def test_a_size_that_is_not_made_names_the_nearest_that_is(sized, values, field, nearest):
+    found = fields(sized, **values)
+    assert found[field].endswith(f"the nearest is {nearest}")
+
+
+@pytest.mark.parametrize(("card_name", "size", "nearest"), [
+    ("card", (1024, 576), (1024, 576)), ("card", (2048, 1152), (1024, 576)), ("card", (100, 30), (96, 64)),
+    ("sized", (1024, 576), (1280, 704)), ("sized", (500, 900), (704, 1280)),
+])
+def test_the_nearest_size_has_the_nearest_shape(request, card_name, size, nearest):
+    assert request.getfixturevalue(card_name).nearest_size(*size) == nearest
+
+
+@pytest.mark.parametrize(("sizes", "said"), [
+    ([(1280, 704), (64, 64)], "64 x 64 is outside"), ([(832, 480)], "defaults of .width. and .height. are not among"),
+])
+def test_sizes_that_contradict_the_bounds_are_refused(sized, sizes, said):
+    with pytest.raises(ValueError, match=said):
+        Card(**{**sized.model_dump(), "sizes": sizes})

@@ -5,7 +5,7 @@ module, ``vidgen.types``, ``vidgen.errors``, ``vidgen.cards`` and ``vidgen.media
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
@@ -92,6 +92,10 @@ class Backend(ABC):
 
     def __init__(self, config: BackendConfig):
         self.config = config
+
+    def cards(self) -> Iterable[Path]:
+        """The card files that come with this backend, beside those in the built-in folder and in MODELS_DIR."""
+        return ()
 
     def check(self, model: Card) -> None:  # noqa: B027
         """Whether *model*'s card is one that this backend can read; called once, when the server starts.

@@ -1,8 +1,8 @@
 """Finds backends and model cards, and pairs them.
 
 Backends come through the entry-point group ``vidgen.backends``, built-in ones too. Cards come from the ``models``
-folder beside the built-in backends and from MODELS_DIR. What is broken is listed with its reason and stops nothing;
-two cards with one id stop the start, with both places named.
+folder beside the built-in backends, from MODELS_DIR, and with backends of other packages. What is broken is listed
+with its reason and stops nothing; two cards with one id stop the start, with both places named.
 """
 
 import importlib.util
@@ -103,7 +103,7 @@ class Registry:
 def discover(settings: Settings) -> Registry:
     """The registry of what is installed and of what MODELS_DIR holds."""
     backends = dict(_backends(config_of(settings)))
-    return Registry(_models(backends, _card_files(settings)))
+    return Registry(_models(backends, [*_card_files(settings), *_own_cards(backends)]))
 
 
 def config_of(settings: Settings) -> BackendConfig:
@@ -155,6 +155,16 @@ def _card_files(settings: Settings) -> Iterator[Path]:
         folders.append(settings.models_dir)
     for folder in folders:
         yield from sorted(folder.glob("*.toml"))
+
+
+def _own_cards(backends: dict[str, Backend | str]) -> Iterator[Path]:
+    """The cards that backends bring along."""
+    for backend in backends.values():
+        if isinstance(backend, Backend):
+            try:
+                yield from backend.cards()
+            except Exception:
+                log.exception("backend %s cannot list its cards", backend.provider)
 
 
 def _models(backends: dict[str, Backend | str], files: Iterable[Path]) -> Iterator[Model]:

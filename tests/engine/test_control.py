@@ -78,3 +78,31 @@ def test_previews_are_offered_at_most_once_a_second(db, control):
     for i in range(50):
         showing.step("render", i, 50, preview=b"image %d" % i)
     assert offered == [b"image 0"]
+
+
+def test_what_an_attempt_keeps_is_there_for_the_next(db, control):
+    assert control.kept == {}
+    control.keep({"prediction": "p1"})
+    assert control.kept == {"prediction": "p1"}
+    db.write(lambda tx: steps.again(tx, control.step_row, delay_s=0, message="once more"))
+    step = db.write(lambda tx: steps.claim(tx, Lane.PLANNER))
+    assert StepControl(step, db, deadline_s=60).kept == {"prediction": "p1"}
+
+
+def test_a_step_that_was_taken_away_keeps_nothing_more(db, control):
+    db.write(lambda tx: steps.again(tx, control.step_row, delay_s=0, message="once more"))
+    with pytest.raises(Cancelled):
+        control.keep({"prediction": "p2"})
+    assert db.write(lambda tx: steps.claim(tx, Lane.PLANNER)).kept == {}
+
+
+def test_a_sign_of_life_reports_nothing_and_starts_the_deadline_anew(db, control):
+    patient = StepControl(control.step_row, db, deadline_s=0.1)
+    before = len(progress(db, control))
+    for _ in range(4):
+        time.sleep(0.05)
+        patient.alive()
+    assert len(progress(db, control)) == before
+    patient.cancel()
+    with pytest.raises(Cancelled):
+        patient.alive()

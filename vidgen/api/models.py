@@ -29,4 +29,4 @@ def get_model(
 
 
 def _answer(engine: Engine, model: Model) -> ModelAnswer:
-    return ModelAnswer.of(model, testing=engine.settings.allow_test_parameters)
+    return ModelAnswer.of(model, engine.settings.weights_dir, testing=engine.settings.allow_test_parameters)

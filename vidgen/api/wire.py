@@ -3,6 +3,7 @@
 What clients send is in ``vidgen/request.py``.
 """
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from fastapi import Path
@@ -77,6 +78,19 @@ class StoryboardAnswer(Answer):
         )
 
 
+class UsageAnswer(Answer):
+    """What rendering took, as far as it was measured. A cost is reckoned by the price on the model's card."""
+
+    predict_seconds: float | None = Field(description="Of hosted models, as their service counts them")
+    cost_usd: float | None
+    steps: dict[str, dict[str, float]] = Field(examples=[{"render_001": {"predict_seconds": 71.2, "cost_usd": 0.07}}])
+
+    @classmethod
+    def of(cls, job: Job) -> "UsageAnswer":
+        steps = {step: dict(measured) for step, measured in job.usage.items()}
+        return cls(predict_seconds=_sum(steps, "predict_seconds"), cost_usd=_sum(steps, "cost_usd"), steps=steps)
+
+
 class JobAnswer(Answer):
     id: str = Field(examples=["job_abc123"])
     status: JobStatus
@@ -113,6 +127,7 @@ class JobAnswer(Answer):
     style_preferences: dict[str, str]
     reference_image: str | None
     continuity: str
+    usage: UsageAnswer
 
     @classmethod
     def of(cls, job: Job) -> "JobAnswer":
@@ -132,6 +147,7 @@ class JobAnswer(Answer):
             parameters=dict(effective.parameters), max_shots=request.get("max_shots", 0),
             style_preferences=request.get("style_preferences") or {},
             reference_image=request.get("reference_image"), continuity=request.get("continuity", "independent"),
+            usage=UsageAnswer.of(job),
         )
 
 
@@ -254,11 +270,15 @@ def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return said
 
 
-
-
 def file_url(job_id: str | None, name: str | None) -> str | None:
     """Where a job's file can be had."""
     return f"/videos/{job_id}/{name}" if job_id and name else None
+
+
+def _sum(steps: Mapping[str, Mapping[str, float]], name: str) -> float | None:
+    """Over all steps that measured it; None where none did."""
+    found = [measured[name] for measured in steps.values() if name in measured]
+    return round(sum(found), 6) if found else None
 
 
 def _time(seconds: float | None) -> str | None:

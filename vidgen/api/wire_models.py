@@ -1,9 +1,11 @@
 """What the answers about models look like, and how a card becomes one."""
 
+from pathlib import Path
 from typing import Any
 
 from pydantic import Field
 
+from vidgen import weights
 from vidgen.api.wire import Answer
 from vidgen.cards import Card, Range
 from vidgen.registry import Model
@@ -34,6 +36,7 @@ class CapabilitiesAnswer(Answer):
     recommended_fps: int | float
     width: RangeAnswer | None
     height: RangeAnswer | None
+    sizes: list[tuple[int, int]] | None = Field(description="Width and height, where not every pair of them is made")
     num_frames: RangeAnswer | None
     fps: RangeAnswer | None
     num_inference_steps: RangeAnswer | None
@@ -47,7 +50,7 @@ class CapabilitiesAnswer(Answer):
             reads_text=can.reads_text, max_frames=int(card.frames.max) if card.frames else 1,
             recommended_fps=_number(card.fps.default) if card.fps else 1,
             width=RangeAnswer.of(card.width), height=RangeAnswer.of(card.height),
-            num_frames=RangeAnswer.of(card.frames), fps=RangeAnswer.of(card.fps),
+            sizes=card.sizes, num_frames=RangeAnswer.of(card.frames), fps=RangeAnswer.of(card.fps),
             num_inference_steps=RangeAnswer.of(card.steps),
         )
 
@@ -55,7 +58,7 @@ class CapabilitiesAnswer(Answer):
 NOTHING = CapabilitiesAnswer(
     supports_text_to_video=False, supports_image_to_video=False, supports_text_to_image=False,
     supports_negative_prompt=False, reads_text=False, max_frames=0, recommended_fps=0, width=None, height=None,
-    num_frames=None, fps=None, num_inference_steps=None,
+    sizes=None, num_frames=None, fps=None, num_inference_steps=None,
 )
 """Of an entry whose card is broken."""
 
@@ -71,6 +74,27 @@ class LicenceAnswer(Answer):
     url: str | None
 
 
+class WeightsAnswer(Answer):
+    """The files of a model that runs on this machine."""
+
+    present: bool
+    command: str = Field(description="What fetches them", examples=["make weights MODEL=svd-xt"])
+    repository: str
+    revision: str | None = Field(description="The commit that is here; null where none is, or nobody wrote it down")
+    size_gb: float | None = Field(description="About how large they are")
+    gated: bool = Field(description="Whether the licence has to be accepted on the repository's page first")
+
+    @classmethod
+    def of(cls, card: Card, weights_dir: Path) -> "WeightsAnswer | None":
+        if (said := card.weights) is None:
+            return None
+        lock = weights.read_lock(card, weights_dir)
+        return cls(
+            present=weights.problem(card, weights_dir) is None, command=weights.command(card), gated=said.gated,
+            repository=said.repository, revision=lock.revision if lock else None, size_gb=said.size_gb,
+        )
+
+
 class ModelAnswer(Answer):
     id: str = Field(examples=["stub:animatic"])
     name: str
@@ -83,13 +107,14 @@ class ModelAnswer(Answer):
     parameters: dict[str, Any] = Field(description="JSON Schema of a job's `parameters` for this model")
     memory_requirements: MemoryAnswer
     licence: LicenceAnswer | None
+    weights: WeightsAnswer | None = Field(description="Null where it has none: hosted models, the stub")
     keyframe_model: str | None
 
     @classmethod
-    def of(cls, model: Model, *, testing: bool = False) -> "ModelAnswer":
+    def of(cls, model: Model, weights_dir: Path, *, testing: bool = False) -> "ModelAnswer":
         """:param testing: whether parameters that are there for tests are taken, and so shown."""
         availability, card = model.availability(), model.card
-        known = _described(card, testing) if card else _undescribed(model)
+        known = _described(card, weights_dir, testing) if card else _undescribed(model)
         return cls(id=model.id, is_available=availability.ok, unavailable_reason=availability.reason, **known)
 
 
@@ -103,7 +128,7 @@ def _number(value: float) -> int | float:
     return int(value) if float(value).is_integer() else value
 
 
-def _described(card: Card, testing: bool) -> dict[str, Any]:
+def _described(card: Card, weights_dir: Path, testing: bool) -> dict[str, Any]:
     takes = {name: p.schema() for name, p in card.parameters.items() if testing or not p.testing}
     licence = card.licence
     return {
@@ -112,7 +137,7 @@ def _described(card: Card, testing: bool) -> dict[str, Any]:
         "parameters": {"type": "object", "properties": takes, "additionalProperties": False},
         "memory_requirements": MemoryAnswer(**card.memory.model_dump()),
         "licence": LicenceAnswer(name=licence.name, url=licence.url) if licence else None,
-        "keyframe_model": card.keyframe_model,
+        "weights": WeightsAnswer.of(card, weights_dir), "keyframe_model": card.keyframe_model,
     }
 
 
@@ -122,5 +147,5 @@ def _undescribed(model: Model) -> dict[str, Any]:
         "name": name, "description": "This model's card cannot be read", "provider": provider, "revision": None,
         "capabilities": NOTHING, "parameters": {"type": "object", "properties": {}, "additionalProperties": False},
         "memory_requirements": MemoryAnswer(vram_gb=0.0, ram_gb=0.0, vram_gb_by_mode={}),
-        "licence": None, "keyframe_model": None,
+        "licence": None, "weights": None, "keyframe_model": None,
     }
