@@ -118,3 +118,79 @@ def test_a_backend_that_fails_to_say_is_unavailable_and_stops_nothing(tmp_path):
     card = discover(load_settings()).model("stub:animatic").card
     model = Model("confused:x", card, Confused(BackendConfig(weights_dir=tmp_path)))
     assert model.availability() == Availability(False, "its backend failed; the log says more")
+
+
+MOVER = CARD.format(name="mover").replace("title =", 'keyframe_model = "{}"\ntitle =')
+BEST = "preference = 99\n"
+
+
+@pytest.mark.parametrize(("keyframe_model", "problem"), [
+    ("stub:still", None),
+    ("stub:none", "it needs a reference image: there is no stub:none, which would draw one"),
+    ("local:svd-xt", "it needs a reference image: local:svd-xt, which would draw one, cannot run: "),
+])
+def test_a_model_that_moves_images_says_why_text_alone_does_not_do(tmp_path, keyframe_model, problem):
+    found = registry(tmp_path, mover=BEST + MOVER.format(keyframe_model))
+    said = found.text_problem(found.model("stub:mover"))
+    assert (said is None) if problem is None else said.startswith(problem)
+    assert found.default(None).id == ("stub:mover" if problem is None else "stub:animatic")
+    assert found.default(None, from_image=True).id == "stub:mover"
+
+
+def test_a_model_with_no_keyframe_model_needs_an_image(tmp_path):
+    found = registry(tmp_path, mover=BEST + CARD.format(name="mover"))
+    assert found.text_problem(found.model("stub:mover")) == "it needs a reference image"
+    assert found.text_problem(found.model("stub:animatic")) is None
+    assert found.text_problem(found.model("stub:still")) is None
+    assert found.default(None).id == "stub:animatic"
+
+
+PARTICULAR = """
+from pathlib import Path
+from vidgen.backend import AVAILABLE, Backend
+from vidgen.cards import BrokenCard
+from vidgen.types import Lane
+
+class Particular(Backend):
+    provider = "{provider}"
+    lane = Lane.CPU
+
+    def cards(self):
+        return sorted(Path(__file__).parent.glob("*.toml"))
+
+    def check(self, model):
+        if "artist" not in model.backend:
+            raise BrokenCard(f"{{model.source.name}}: backend.artist: is missing")
+
+    def availability(self, model):
+        return AVAILABLE
+
+    def render(self, model, shot, control):
+        raise NotImplementedError
+"""
+
+
+def installed(folder: Path, monkeypatch, provider: str = "particular", **cards: str) -> Registry:
+    """The registry beside a package with a particular backend and these cards."""
+    metadata = folder / "particular-1.0.dist-info"
+    metadata.mkdir(parents=True)
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: particular\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text(f"[vidgen.backends]\nparticular = {folder.name}:Particular\n")
+    (folder / f"{folder.name}.py").write_text(PARTICULAR.format(provider=provider))
+    for name, text in cards.items():
+        (folder / f"{name}.toml").write_text(text.replace('"stub"', '"particular"'))
+    monkeypatch.syspath_prepend(str(folder))
+    return discover(load_settings(_env_file=None))
+
+
+def test_a_backend_brings_cards_along_and_refuses_those_that_it_cannot_read(tmp_path, monkeypatch):
+    signed = CARD.format(name="signed") + '[backend]\nartist = "me"\n'
+    found = installed(tmp_path / "cards_a", monkeypatch, signed=signed, unsigned=CARD.format(name="unsigned"))
+    assert found.runnable("particular:signed").card.title == "A card"
+    unsigned = found.model("particular:unsigned").availability()
+    assert unsigned.reason == "its card is broken: unsigned.toml: backend.artist: is missing"
+
+
+def test_a_backend_whose_entry_point_has_another_name_is_not_used(tmp_path, monkeypatch):
+    found = installed(tmp_path / "cards_b", monkeypatch, provider="other")
+    assert not [model for model in found.models() if model.id.startswith(("particular", "other"))]

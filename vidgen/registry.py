@@ -83,17 +83,33 @@ class Registry:
             raise ModelUnavailable(f"{model_id} cannot run now: {availability.reason}")
         return model
 
-    def default(self, wanted: str | None) -> Model:
+    def default(self, wanted: str | None, *, from_image: bool = False) -> Model:
         """*wanted* where it is given, else the best video model that can run now.
 
+        :param from_image: whether the job begins with an image; otherwise the text must do, or a keyframe made of it.
         :raises ModelUnavailable: where none can.
         """
         if wanted:
             return self.runnable(wanted)
         for model in self.models():
-            if model.card and model.card.makes_video and model.availability().ok:
+            if model.card and model.card.makes_video and model.availability().ok and self._begins(model, from_image):
                 return model
         raise ModelUnavailable("no video model can run now; GET /api/v1/models says why")
+
+    def text_problem(self, model: Model) -> str | None:
+        """Why *model* cannot run on text alone now, where an image would do; None where it can."""
+        if model.card is None or not model.card.makes_video or model.card.capabilities.text_to_video:
+            return None
+        if (keyframe_model := model.card.keyframe_model) is None:
+            return "it needs a reference image"
+        if (drawing := self._models.get(keyframe_model)) is None:
+            return f"it needs a reference image: there is no {keyframe_model}, which would draw one"
+        if (availability := drawing.availability()).ok:
+            return None
+        return f"it needs a reference image: {keyframe_model}, which would draw one, cannot run: {availability.reason}"
+
+    def _begins(self, model: Model, from_image: bool) -> bool:
+        return model.card.capabilities.image_to_video if from_image else self.text_problem(model) is None
 
     def lanes(self) -> set[Lane]:
         """The lanes that some model renders on."""

@@ -29,4 +29,6 @@ def get_model(
 
 
 def _answer(engine: Engine, model: Model) -> ModelAnswer:
-    return ModelAnswer.of(model, engine.settings.weights_dir, testing=engine.settings.allow_test_parameters)
+    settings = engine.settings
+    problem = engine.registry.text_problem(model)
+    return ModelAnswer.of(model, settings.weights_dir, problem, testing=settings.allow_test_parameters)

@@ -102,7 +102,9 @@ class ModelAnswer(Answer):
     provider: str
     revision: str | None
     is_available: bool
-    unavailable_reason: str | None
+    unavailable_reason: str | None = Field(
+        description="Why it cannot run now; of an available model, why it cannot run on text alone, without an image"
+    )
     capabilities: CapabilitiesAnswer
     parameters: dict[str, Any] = Field(description="JSON Schema of a job's `parameters` for this model")
     memory_requirements: MemoryAnswer
@@ -111,11 +113,14 @@ class ModelAnswer(Answer):
     keyframe_model: str | None
 
     @classmethod
-    def of(cls, model: Model, weights_dir: Path, *, testing: bool = False) -> "ModelAnswer":
+    def of(
+        cls, model: Model, weights_dir: Path, text_problem: str | None, *, testing: bool = False
+    ) -> "ModelAnswer":
         """:param testing: whether parameters that are there for tests are taken, and so shown."""
         availability, card = model.availability(), model.card
+        reason = text_problem if availability.ok else availability.reason
         known = _described(card, weights_dir, testing) if card else _undescribed(model)
-        return cls(id=model.id, is_available=availability.ok, unavailable_reason=availability.reason, **known)
+        return cls(id=model.id, is_available=availability.ok, unavailable_reason=reason, **known)
 
 
 class ModelList(Answer):

@@ -123,7 +123,8 @@ class Intake:
         :raises NotFound: where the model does not exist.
         :raises ModelUnavailable: where it, or the keyframe model it needs, cannot run now.
         """
-        model = self.video_model(request.model_id)
+        from_image = request.reference_image is not None or request.keyframe_model_id is not None
+        model = self.video_model(request.model_id, from_image=from_image)
         _refuse_what_would_be_ignored(request)
         testing = self._settings.allow_test_parameters
         seed = secrets.randbelow(MAX_SEED + 1) if request.seed is None else request.seed
@@ -134,13 +135,15 @@ class Intake:
         self._check_lengths(request, model, effective)
         return Accepted(request, model, keyframe_model, keyframe_parameters, effective, reference)
 
-    def video_model(self, model_id: str | None) -> Model:
+    def video_model(self, model_id: str | None, *, from_image: bool = False) -> Model:
         """The model that serves the job.
+
+        :param from_image: whether the job begins with an image, its own or one that another model draws.
 
         :raises InvalidInput: where it makes no video.
         """
         if model_id is None:
-            return self._registry.default(self._settings.default_model)
+            return self._registry.default(self._settings.default_model, from_image=from_image)
         model = self._registry.model(model_id)
         if model.card is not None and not model.card.makes_video:
             raise InvalidInput.of("model_id", f"{model_id} makes images, not video; name it as keyframe_model_id")
