@@ -3,9 +3,11 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Where there is an NVIDIA driver, local models can run: install what they need, too.
+EXTRAS := $(if $(wildcard /proc/driver/nvidia/version /dev/dxg),[local])
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test lint chaos fuzz bench clean
+.PHONY: help install run weights test lint chaos fuzz bench clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -14,6 +16,9 @@ install: $(VENV)/.base  ## make the environment in .venv/
 
 run: $(VENV)/.base  ## install what is missing and start the server
 	$(BIN)/python run_api.py
+
+weights: $(VENV)/.base  ## fetch a model's weights; MODEL=svd-xt, several names, or ARGS=--list
+	$(BIN)/python scripts/download_weights.py $(MODEL) $(ARGS)
 
 test: $(VENV)/.dev  ## run the tests
 	$(BIN)/python -m pytest $(ARGS)
@@ -42,7 +47,7 @@ $(VENV)/bin/python:
 		{ rm -rf $(VENV); echo "this Python cannot make environments; on Debian: apt install python3-venv" >&2; exit 1; }
 
 $(VENV)/.base: pyproject.toml | $(VENV)/bin/python
-	$(BIN)/python -m pip install -q --disable-pip-version-check -e .
+	$(BIN)/python -m pip install -q --disable-pip-version-check -e '.$(EXTRAS)'
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml | $(VENV)/bin/python

@@ -11,6 +11,7 @@
     ├── ModelUnavailable            503  model_unavailable     carries what would help
     ├── DiskLow                     507  disk_low
     ├── StartRefused                     start_refused         the server cannot start; printed, never served
+    ├── WeightsError                     weights_failed        in vidgen/weights/errors.py; for the terminal
     ├── StepFailed                       step_failed           this step, this time; retryable decides
     │   ├── EncodeFailed                 encode_failed         ffmpeg failed, or its file is not whole
     │   ├── OutOfVram                    out_of_memory         the GPU's memory did not suffice
