@@ -1,6 +1,6 @@
 """Measure the server against the goals of BENCHMARKS.md and print one table and a JSON.
 
-    python scripts/bench.py                 everything, about four minutes
+    python scripts/bench.py                 everything, about ten minutes
     python scripts/bench.py --only start    one section; may be given more than once
 
 Nothing else should run on the machine meanwhile: the load generators share its cores with the server.
@@ -10,10 +10,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from bench import jobs, reads, sockets, start, table
+from bench import jobs, local, reads, sockets, start, table
 from bench.figures import Report
 
-SECTIONS = {module.NAME: module for module in (start, jobs, reads, sockets, table)}
+SECTIONS = {module.NAME: module for module in (start, jobs, reads, sockets, table, local)}
 
 
 def main() -> int:

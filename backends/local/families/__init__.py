@@ -1,0 +1,54 @@
+"""Families of pipelines: what one of them needs beyond the generic way.
+
+A family is a module beside this one, named by the card's ``backend.family``, that holds ``FAMILY``, an instance of a
+subclass of :class:`Family`. A card that names none is driven by :class:`Family` itself, which suits any pipeline that
+denoises with a scheduler and decodes inside its call. Nothing heavy is imported until a method runs.
+"""
+
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from vidgen.types import RenderSpec
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from backends.local.watch import Watch
+
+
+class Family:
+    """The generic way. Subclasses override what differs; they keep no state."""
+
+    def prepare(self, pipeline: Any) -> None:  # noqa: B027
+        """Set up *pipeline*, which is new and serves one request. Its components are shared with later requests, so
+        what is switched on in them here must be what every request wants.
+        """
+
+    def arguments(self, given: Mapping[str, Any], shot: RenderSpec) -> dict[str, Any]:
+        """What the pipeline's call gets, without ``output_type`` and ``return_dict``.
+
+        :param given: by the call's own names: the card's constants, what the shot says, the card's parameters, the
+            generator, and the image (PIL, RGB, already of the shot's size); of what the shot says only what the call
+            takes. A name such as ``guider.guidance_scale`` in the card has set the guider and is not among them.
+        """
+        return dict(given)
+
+    def own_parameters(self) -> frozenset[str]:
+        """Names of card parameters that :meth:`arguments` uses up, so that the call need not take them."""
+        return frozenset()
+
+    def frames(self, pipeline: Any, arguments: Mapping[str, Any], watch: "Watch") -> Iterator["Tensor"]:
+        """Run *pipeline*: the frames in order, in batches of [n, 3, height, width], values 0 to 1, on any device.
+
+        Denoising reports itself through the scheduler; decoding by what *watch* hangs on the VAE, or by
+        ``watch.step("decode", i, n)`` where the family decodes for itself.
+        """
+        with watch.decoder(pipeline.vae):
+            video = pipeline(**arguments, output_type="pt", return_dict=False)[0]
+        yield video[0] if video.ndim == 5 else video
+
+
+def family(name: str | None) -> Family:
+    """The family of this name; the generic one where *name* is None."""
+    return Family() if name is None else import_module(f"{__name__}.{name}").FAMILY

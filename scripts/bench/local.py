@@ -1,0 +1,130 @@
+"""A local pipeline on the CPU, with small weights: what the server adds to it, and what it does to the server.
+
+The same video by a plain diffusers program and as a job, in turns, each with its model loaded; then GETs of a job by
+clients, in turns with nothing else to do and while a pipeline renders on all cores.
+"""
+
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from bench.figures import Report, percentile, spread, tail
+from bench.load import run_load
+from bench.server import ROOT, Client, Server
+
+NAME = "local"
+MODEL = "local:svd-xt"
+SIZE = (512, 320)
+STEPS = 100
+PAIRS = 5
+SEED = 7
+IMAGE = ROOT / "tests" / "data" / "reference.jpg"
+CLIENTS = 16
+INTERVAL_S = 0.2
+SECONDS = 10
+ROUNDS = 3
+
+
+def run(report: Report) -> None:
+    with tempfile.TemporaryDirectory(prefix="vidgen-bench-") as folder:
+        weights = Path(folder) / "weights"
+        _make_weights(weights / "svd-xt")
+        with Server(WEIGHTS_DIR=weights, GPU_DEVICE="cpu") as server, closing(server.client()) as client:
+            job = _job(_upload(server.port))
+            first = client.wait_for(client.post(**job))
+            _overhead(report, client, job, weights / "svd-xt", first["parameters"])
+            _latency(report, server, client, job)
+
+
+def _make_weights(folder: Path) -> None:
+    script = ROOT / "scripts" / "make_test_weights.py"
+    subprocess.run([sys.executable, script, "svd-xt", "--into", folder.parent], check=True, stdout=subprocess.DEVNULL)
+
+
+def _upload(port: int) -> str:
+    import httpx
+
+    with IMAGE.open("rb") as file:
+        answer = httpx.post(f"http://127.0.0.1:{port}/api/v1/upload", files={"file": file}, trust_env=False)
+    return answer.raise_for_status().json()["file_id"]
+
+
+def _job(image: str) -> dict:
+    """One shot of a client's own storyboard: nothing is planned that a plain program would not know."""
+    return {
+        "user_prompt": "a lighthouse", "model_id": MODEL, "reference_image": image, "seed": SEED, "width": SIZE[0],
+        "height": SIZE[1], "num_inference_steps": STEPS,
+        "storyboard": {"title": "A shot", "shots": [{"description": "a lighthouse", "seed": SEED}]},
+    }
+
+
+def _overhead(report: Report, client: Client, job: dict, weights: Path, parameters: dict) -> None:
+    arguments = parameters | {"num_inference_steps": STEPS, "num_frames": 25, "fps": 7}
+    with _bare(weights, arguments) as bare:
+        bare()
+        pairs = [(_timed(client, job), bare()) for _ in range(PAIRS)]
+    ratios = [ours / plain for ours, plain in pairs]
+    report.add(
+        NAME, "a job's wall time against the bare diffusers call", statistics.median(ratios), "x", at_most=1.02,
+        note=f"{PAIRS} pairs in turns: {spread(ratios)}; from POST to the job's end, looked at every 20 ms",
+    )
+    report.add(NAME, "the job", statistics.median(ours for ours, _ in pairs), "s")
+    report.add(NAME, "the bare call", statistics.median(plain for _, plain in pairs), "s")
+
+
+def _timed(client: Client, job: dict) -> float:
+    """Seconds from POST to the end of the job."""
+    began = time.monotonic()
+    job_id = client.post(**job)
+    while (status := client.job(job_id)["status"]) in ("queued", "processing"):
+        time.sleep(0.02)
+    if status != "completed":
+        raise RuntimeError(f"job {job_id} is {status}")
+    return time.monotonic() - began
+
+
+@contextmanager
+def _bare(weights: Path, arguments: dict):
+    """A plain program with its pipeline loaded; call what is yielded to have it make the video, for the seconds."""
+    asked = {"weights": str(weights), "image": str(IMAGE), "size": SIZE, "seed": SEED, "arguments": arguments}
+    program = [sys.executable, ROOT / "scripts" / "bench" / "bare.py", json.dumps(asked)]
+    with subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1) as process:
+        try:
+            process.stdout.readline()
+
+            def once() -> float:
+                process.stdin.write("\n")
+                return float(process.stdout.readline())
+
+            yield once
+        finally:
+            process.kill()
+
+
+def _latency(report: Report, server: Server, client: Client, job: dict) -> None:
+    done = client.post(**job)
+    client.wait_for(done)
+    asked = {
+        "clients": CLIENTS, "interval_s": INTERVAL_S, "port": server.port, "job_ids": [done], "seconds": SECONDS,
+    }
+    idle, busy = [], []
+    for _ in range(ROUNDS):
+        idle.append(run_load("bench.load_reads", **asked)["took_ms"])
+        job_id = client.post(**job)
+        busy.append(run_load("bench.load_reads", **asked)["took_ms"])
+        if client.job(job_id)["status"] != "processing":
+            raise RuntimeError("the render ended before the clients did")
+        client.wait_for(job_id)
+    ratios = [percentile(b, 0.99) / percentile(i, 0.99) for i, b in zip(idle, busy, strict=True)]
+    report.add(
+        NAME, "p99 of GET job while a pipeline renders on all cores, against an idle server",
+        statistics.median(ratios), "x", at_most=2, note=f"{ROUNDS} rounds in turns: {spread(ratios)}",
+    )
+    for what, rounds in (("while it renders", busy), ("idle", idle)):
+        took = [one for each in rounds for one in each]
+        report.add(NAME, f"GET of a job, {what}, p99", percentile(took, 0.99), "ms", note=f"p50/p99/max: {tail(took)}")
