@@ -131,6 +131,12 @@ class Backend(ABC):
         :raises StepFailed: with ``retryable`` false where another attempt cannot help.
         """
 
+    def abandon(self, model: Card, kept: Mapping[str, Any]) -> None:  # noqa: B027
+        """A step was cancelled while it did not run: end what still runs elsewhere on its account. May block.
+
+        :param kept: what the step gave to :meth:`Control.keep`.
+        """
+
     def revision(self, model: Card) -> str:
         """Which version of *model* would render now, for the recipe."""
         return model.revision

@@ -4,8 +4,9 @@ Any card with ``provider = "replicate"`` works; ``table`` says how one is writte
 and the modules below it, imported when something is rendered.
 """
 
+from collections.abc import Mapping
 from contextlib import closing
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from backends.replicate.held import Held
 from backends.replicate.promises import read_table
@@ -48,6 +49,17 @@ class ReplicateBackend(Backend):
         """The version of a community model; an official model has no versions, only a name."""
         table = read_table(model)
         return table.version or table.model
+
+    def abandon(self, model: Card, kept: Mapping[str, Any]) -> None:
+        """Cancel the prediction whose id was kept, where there is one."""
+        from backends.replicate.ledger import read_entry
+        from backends.replicate.service import Service
+
+        token, base_url = self.config.tokens.get(self.provider), self.config.base_urls.get(self.provider)
+        prediction = read_entry(kept).prediction
+        if token and prediction:
+            with closing(Service(token, base_url)) as service:
+                service.cancel(prediction)
 
     def render(self, model: Card, shot: RenderSpec, control: Control) -> Clip | Still:
         """Have *shot* made at Replicate, and bring it here.

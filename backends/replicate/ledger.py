@@ -35,7 +35,7 @@ class Ledger:
 
     def __init__(self, control: Control):
         self._control = control
-        self.entry = _read(control.kept)
+        self.entry = read_entry(control.kept)
 
     def uploaded(self, url: str, at: float) -> None:
         self._write(image_url=url, image_at=at)
@@ -66,7 +66,8 @@ class Ledger:
         self._control.keep(self.entry.model_dump(mode="json"))
 
 
-def _read(kept: Mapping[str, Any]) -> Entry:
+def read_entry(kept: Mapping[str, Any]) -> Entry:
+    """The entry that was kept; an empty one where nothing that can be read was."""
     try:
         return Entry.model_validate(kept)
     except ValidationError:

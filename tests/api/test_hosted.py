@@ -206,6 +206,21 @@ def test_a_server_that_is_stopped_leaves_the_prediction_running(mortal):
     assert (again.fake.paid(), again.fake.requests["create"]) == (1, 1)
 
 
+def test_a_job_that_is_cancelled_while_nothing_runs_it_ends_its_prediction(mortal):
+    """The queue stays paused over the restart, so that no lane has the step again when the cancel comes."""
+    studio = mortal()
+    studio.fake.life = ("processing",)
+    job_id = studio.submit(1)
+    studio.fake.wait_for(lambda: studio.fake.requests["get"] >= 1)
+    studio.server.post("/api/v1/queue/pause")
+    studio.server.kill()
+    again = mortal()
+    again.server.post(f"/api/v1/jobs/{job_id}/cancel")
+    again.server.wait(job_id, "cancelled")
+    again.fake.wait_for(lambda: again.fake.predictions[0]["status"] == "canceled")
+    assert again.fake.paid() == 1
+
+
 # cards
 
 

@@ -15,6 +15,7 @@ from vidgen.engine.control import StepControl
 from vidgen.engine.events import Hub
 from vidgen.engine.intake import Intake
 from vidgen.engine.lanes import Lanes
+from vidgen.engine.leftovers import Leftovers
 from vidgen.engine.planning.planner import Planner
 from vidgen.engine.previews import Previews
 from vidgen.engine.references import References
@@ -81,6 +82,7 @@ class Engine:
             self._database, self.registry, self.workspace, self._references, self._planner, self._inference,
             self.settings,
         )
+        self._leftovers = Leftovers(self._database, self.registry)
         self._intake = Intake(
             self._database, self.registry, self.workspace, self._references, self.settings, self._admit
         )
@@ -180,6 +182,7 @@ class Engine:
 
         self._database.write(work)
         self._lanes.running.cancel(job.id)
+        self._leftovers.end([job.id])
         return self.job(job.id)
 
     def delete(self, job_id: str) -> None:
@@ -274,12 +277,16 @@ class Engine:
         self._paused = self._database.read(lambda conn: state.get(conn, "paused", False))
         self._lanes.pause(self._paused)
 
+        cancelling = self._database.read(jobs.cancelling)
+
         def work(tx: Tx) -> int:
             running = lifecycle.recover(tx)
             self._admit(tx)
             return running
 
-        if running := self._database.write(work):
+        running = self._database.write(work)
+        self._leftovers.end(cancelling)
+        if running:
             log.warning("%d steps were running when the server ended; they are queued again", running)
         self.workspace.sweep()
         self.workspace.remove_orphans(self._database.read(jobs.ids), self._database.read(uploads.names))

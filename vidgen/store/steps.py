@@ -4,7 +4,7 @@ A lane owns a step while the row says ``running`` with the attempt that the lane
 running step asks :func:`owned` first, so a step that was cancelled or taken over meanwhile is never written twice.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -142,6 +142,13 @@ def cancel_unfinished(tx: Tx, job_id: str) -> None:
         steps.update().where(steps.c.job_id == job_id, steps.c.status.in_(UNFINISHED))
         .values(status=StepStatus.CANCELLED)
     )
+
+
+def left_behind(conn: sa.Connection, job_ids: Iterable[str]) -> list[tuple[str, Mapping[str, Any]]]:
+    """The model, and what was kept, of the jobs' cancelled steps that kept something."""
+    cancelled = steps.c.job_id.in_(list(job_ids)) & (steps.c.status == StepStatus.CANCELLED)
+    rows = conn.execute(sa.select(steps.c.model_id, steps.c.kept).where(cancelled)).all()
+    return [(row.model_id, row.kept) for row in rows if row.kept]
 
 
 def running(conn: sa.Connection, job_id: str) -> int:

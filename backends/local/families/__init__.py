@@ -44,7 +44,7 @@ class Family:
         Denoising reports itself through the scheduler; decoding by what *watch* hangs on the VAE, or by
         ``watch.step("decode", i, n)`` where the family decodes for itself.
         """
-        with watch.decoder(pipeline.vae):
+        with watch.decoder(getattr(pipeline, "vae", None)):
             video = pipeline(**arguments, output_type="pt", return_dict=False)[0]
         yield video[0] if video.ndim == 5 else video
 
