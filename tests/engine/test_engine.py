@@ -337,5 +337,5 @@ def test_what_cannot_be_served_is_refused_by_field_and_nothing_is_kept(start, va
 
 
 def test_a_model_that_cannot_run_is_refused_with_the_reason(start):
-    with pytest.raises(ModelUnavailable, match="replicate:svd-xt cannot run now: no backend"):
+    with pytest.raises(ModelUnavailable, match="replicate:svd-xt cannot run now: REPLICATE_API_TOKEN is not set"):
         start().submit(ask(model_id="replicate:svd-xt"))

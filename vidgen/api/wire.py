@@ -10,7 +10,7 @@ from fastapi import Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from vidgen.api.errors import timestamp
-from vidgen.engine.engine import QueueView
+from vidgen.engine.queue import QueueView
 from vidgen.engine.steps import FINAL, POSTER
 from vidgen.types import CameraMove, GenerationMode, Job, JobStatus, Shot, ShotStatus, Storyboard, Upload
 

@@ -6,7 +6,6 @@ import logging
 import secrets
 import threading
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -18,6 +17,7 @@ from vidgen.engine.lanes import Lanes
 from vidgen.engine.leftovers import Leftovers
 from vidgen.engine.planning.planner import Planner
 from vidgen.engine.previews import Previews
+from vidgen.engine.queue import Queue, QueueView
 from vidgen.engine.references import References
 from vidgen.engine.specs import lay_out, new_storyboard_id
 from vidgen.engine.steps import FINAL, Steps
@@ -27,28 +27,15 @@ from vidgen.media.files import Workspace
 from vidgen.registry import Registry, config_of
 from vidgen.request import MAX_SEED, JobRequest, PlanRequest
 from vidgen.settings import Settings
-from vidgen.store import jobs, state, steps, uploads
+from vidgen.store import jobs, steps, uploads
 from vidgen.store.database import Database
 from vidgen.store.writer import Changes, Tx
 from vidgen.types import Job, JobStatus, Lane, Step, Storyboard, Upload
 
 log = logging.getLogger(__name__)
 
-QUEUE_VIEW_JOBS = 1_000
-"""The most queued jobs that the queue view lists."""
-
 STOP_WAIT_S = 5.0
 """How long steps have to give way once they were told to."""
-
-
-@dataclass(frozen=True, slots=True)
-class QueueView:
-    """What runs and what waits, in the order in which it will be taken."""
-
-    paused: bool
-    jobs: list[Job]
-    queued: int
-    processing: int
 
 
 class Engine:
@@ -63,7 +50,6 @@ class Engine:
         self.workspace = workspace
         self.hub = Hub()
         self._hurry = threading.Event()
-        self._paused = False
         self._ready = False
 
     # life
@@ -72,6 +58,7 @@ class Engine:
         """Open the database, put right what a death left behind, and begin to work."""
         self._database = Database(self.workspace.database, self._announce)
         self.hub.attach(self._database)
+        self._queue = Queue(self._database, self.settings.max_concurrent_jobs)
         self._previews = Previews(self._database, self.workspace)
         self._planner = Planner(self.settings)
         self._references = References(self._database, self.workspace)
@@ -84,9 +71,9 @@ class Engine:
         )
         self._leftovers = Leftovers(self._database, self.registry)
         self._intake = Intake(
-            self._database, self.registry, self.workspace, self._references, self.settings, self._admit
+            self._database, self.registry, self.workspace, self._references, self.settings, self._queue.admit
         )
-        self._lanes = Lanes(self._database, self._widths(), self._steps.run, self._control, self._admit)
+        self._lanes = Lanes(self._database, self._widths(), self._steps.run, self._control, self._queue.admit)
         self._recover()
         self._lanes.start()
         self._ready = True
@@ -178,7 +165,7 @@ class Engine:
 
         def work(tx: Tx) -> None:
             lifecycle.request_cancel(tx, jobs.get(tx.conn, job.id) or job)
-            self._admit(tx)
+            self._queue.admit(tx)
 
         self._database.write(work)
         self._lanes.running.cancel(job.id)
@@ -197,7 +184,7 @@ class Engine:
 
         def work(tx: Tx) -> None:
             jobs.delete(tx, job_id)
-            self._admit(tx)
+            self._queue.admit(tx)
 
         self._database.write(work)
         self.workspace.remove_job(job_id)
@@ -214,17 +201,15 @@ class Engine:
     # queue
 
     def queue(self) -> QueueView:
-        listed = self._database.read(lambda conn: jobs.in_order(conn, QUEUE_VIEW_JOBS))
-        queued = self._database.read(lambda conn: jobs.count(conn, JobStatus.QUEUED))
-        processing = sum(job.status is JobStatus.PROCESSING for job in listed)
-        return QueueView(self._paused, listed, queued, processing)
+        """What runs and what waits, in the order in which it will be taken."""
+        return self._queue.view()
 
     def pause(self) -> None:
         """Start nothing new until :meth:`resume`, over restarts too; what runs goes on."""
-        self._set_paused(True)
+        self._pause(True)
 
     def resume(self) -> None:
-        self._set_paused(False)
+        self._pause(False)
 
     # files
 
@@ -274,26 +259,19 @@ class Engine:
         return StepControl(step, self._database, self.settings.stall_s, self._previews.show)
 
     def _recover(self) -> None:
-        self._paused = self._database.read(lambda conn: state.get(conn, "paused", False))
-        self._lanes.pause(self._paused)
-
+        self._lanes.pause(self._queue.paused)
         cancelling = self._database.read(jobs.cancelling)
 
         def work(tx: Tx) -> int:
             running = lifecycle.recover(tx)
-            self._admit(tx)
+            self._queue.admit(tx)
             return running
 
-        running = self._database.write(work)
-        self._leftovers.end(cancelling)
-        if running:
+        if running := self._database.write(work):
             log.warning("%d steps were running when the server ended; they are queued again", running)
+        self._leftovers.end(cancelling)
         self.workspace.sweep()
         self.workspace.remove_orphans(self._database.read(jobs.ids), self._database.read(uploads.names))
-
-    def _admit(self, tx: Tx) -> None:
-        if not self._paused:
-            lifecycle.admit(tx, self.settings.max_concurrent_jobs)
 
     def _let_end(self, grace_s: float) -> None:
         deadline = time.monotonic() + grace_s
@@ -316,12 +294,6 @@ class Engine:
                 return True
         return False
 
-    def _set_paused(self, paused: bool) -> None:
-        self._paused = paused
-
-        def work(tx: Tx) -> None:
-            state.put(tx, "paused", paused)
-            self._admit(tx)
-
-        self._database.write(work)
+    def _pause(self, paused: bool) -> None:
+        self._queue.pause(paused)
         self._lanes.pause(paused)

@@ -9,8 +9,6 @@ from collections.abc import Iterator, Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from vidgen.types import RenderSpec
-
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -18,31 +16,18 @@ if TYPE_CHECKING:
 
 
 class Family:
-    """The generic way. Subclasses override what differs; they keep no state."""
-
-    def prepare(self, pipeline: Any) -> None:  # noqa: B027
-        """Set up *pipeline*, which is new and serves one request. Its components are shared with later requests, so
-        what is switched on in them here must be what every request wants.
-        """
-
-    def arguments(self, given: Mapping[str, Any], shot: RenderSpec) -> dict[str, Any]:
-        """What the pipeline's call gets, without ``output_type`` and ``return_dict``.
-
-        :param given: by the call's own names: the card's constants, what the shot says, the card's parameters, the
-            generator, and the image (PIL, RGB, already of the shot's size); of what the shot says only what the call
-            takes. A name such as ``guider.guidance_scale`` in the card has set the guider and is not among them.
-        """
-        return dict(given)
-
-    def own_parameters(self) -> frozenset[str]:
-        """Names of card parameters that :meth:`arguments` uses up, so that the call need not take them."""
-        return frozenset()
+    """The generic way. Keeps no state."""
 
     def frames(self, pipeline: Any, arguments: Mapping[str, Any], watch: "Watch") -> Iterator["Tensor"]:
         """Run *pipeline*: the frames in order, in batches of [n, 3, height, width], values 0 to 1, on any device.
 
         Denoising reports itself through the scheduler; decoding by what *watch* hangs on the VAE, or by
         ``watch.step("decode", i, n)`` where the family decodes for itself.
+
+        :param pipeline: new, for this request alone; its components are shared with later requests.
+        :param arguments: of the call, by its own names: the card's constants, what the shot says, the card's
+            parameters, the generator, the image (PIL, RGB, of the shot's size); all but ``output_type`` and
+            ``return_dict``.
         """
         with watch.decoder(getattr(pipeline, "vae", None)):
             video = pipeline(**arguments, output_type="pt", return_dict=False)[0]

@@ -1,0 +1,72 @@
+"""What this machine has for local models, found without importing any of it: the server never imports torch."""
+
+import ast
+import os
+from collections.abc import Mapping
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+
+LIBRARIES = ("torch", "diffusers", "transformers")
+"""What rendering needs, and what determines the frames."""
+
+
+def missing_libraries() -> list[str]:
+    return [name for name in LIBRARIES if find_spec(name) is None]
+
+
+def versions() -> Mapping[str, str]:
+    """The versions of the libraries; ``none`` where one is not installed."""
+    return {name: _version(name) for name in LIBRARIES}
+
+
+def cpu_threads() -> int:
+    """How many threads torch computes with on the CPU; bits depend on it."""
+    said = os.environ.get("OMP_NUM_THREADS", "")
+    return int(said) if said.isdecimal() and int(said) else len(os.sched_getaffinity(0))
+
+
+@cache
+def diffusers_names() -> frozenset[str] | None:
+    """What diffusers offers by name, read from the imports in its source; None where it is not installed."""
+    spec = find_spec("diffusers")
+    if spec is None or spec.origin is None:
+        return None
+    tree = ast.parse(Path(spec.origin).read_text("utf-8"))
+    imports = (node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom))
+    return frozenset(alias.name for node in imports for alias in node.names)
+
+
+@cache
+def gpu_problem(device: str) -> str | None:
+    """Why the GPU that the setting GPU_DEVICE names cannot be used; None where it is there. Asked once a process."""
+    import pynvml
+
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError:
+        return "there is no NVIDIA GPU here"
+    try:
+        _handle(device)
+    except (pynvml.NVMLError, ValueError):
+        return f"there is no NVIDIA GPU {device!r} here"
+    finally:
+        pynvml.nvmlShutdown()
+    return None
+
+
+def _handle(device: str) -> object:
+    """NVML's handle of the GPU that *device* names."""
+    import pynvml
+
+    if device == "auto" or device.isdecimal():
+        return pynvml.nvmlDeviceGetHandleByIndex(0 if device == "auto" else int(device))
+    return pynvml.nvmlDeviceGetHandleByUUID(device)
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "none"

@@ -1,0 +1,52 @@
+"""The queue: what runs and what waits, and whether anything new is started. Pausing outlives a restart."""
+
+from dataclasses import dataclass
+
+from vidgen.engine import lifecycle
+from vidgen.store import jobs, state
+from vidgen.store.database import Database
+from vidgen.store.writer import Tx
+from vidgen.types import Job, JobStatus
+
+QUEUE_VIEW_JOBS = 1_000
+"""The most queued jobs that the view lists."""
+
+
+@dataclass(frozen=True, slots=True)
+class QueueView:
+    """What runs and what waits, in the order in which it will be taken."""
+
+    paused: bool
+    jobs: list[Job]
+    queued: int
+    processing: int
+
+
+class Queue:
+    """:param places: how many jobs may be processing at once."""
+
+    def __init__(self, database: Database, places: int):
+        self.paused: bool = database.read(lambda conn: state.get(conn, "paused", False))
+        self._database = database
+        self._places = places
+
+    def admit(self, tx: Tx) -> None:
+        """Let jobs in while there is room, unless the queue is paused."""
+        if not self.paused:
+            lifecycle.admit(tx, self._places)
+
+    def pause(self, paused: bool) -> None:
+        """Start nothing new, or go on."""
+        self.paused = paused
+
+        def work(tx: Tx) -> None:
+            state.put(tx, "paused", paused)
+            self.admit(tx)
+
+        self._database.write(work)
+
+    def view(self) -> QueueView:
+        listed = self._database.read(lambda conn: jobs.in_order(conn, QUEUE_VIEW_JOBS))
+        queued = self._database.read(lambda conn: jobs.count(conn, JobStatus.QUEUED))
+        processing = sum(job.status is JobStatus.PROCESSING for job in listed)
+        return QueueView(self.paused, listed, queued, processing)
