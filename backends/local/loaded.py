@@ -61,6 +61,7 @@ class Loaded:
         remade = {name: self._remade(name, overrides.get(name, {})) for name in REMADE if name in self._parts}
         pipeline = cls(**{**self._options[cls], **remade})
         pipeline.set_progress_bar_config(disable=True)
+        self.family.prepare(pipeline)
         try:
             yield pipeline
         except Stopped:
@@ -114,7 +115,7 @@ def load(card: Card, table: Table, config: BackendConfig, control: Control) -> L
     layout = read_layout(folder(card, config.weights_dir))
     classes = [getattr(diffusers, name) for name in table.pipelines.values()]
     for cls in classes:
-        check_call(cls, card, table)
+        check_call(cls, card, table, family(table.family))
     parts = load_parts(layout, table, device_of(config.device), control)
     parts["scheduler"] = _scheduler(parts["scheduler"], table)
     check_settings(card, table, parts)

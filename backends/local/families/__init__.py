@@ -16,7 +16,16 @@ if TYPE_CHECKING:
 
 
 class Family:
-    """The generic way. Keeps no state."""
+    """The generic way. Subclasses override what differs; they keep no state."""
+
+    def prepare(self, pipeline: Any) -> None:  # noqa: B027
+        """Set up *pipeline*, which is new and serves one request. Its components are shared with later requests, so
+        what is switched on in them here must be what every request wants.
+        """
+
+    def own_parameters(self) -> frozenset[str]:
+        """The card's parameters that :meth:`frames` uses up, so that the call need not take them."""
+        return frozenset()
 
     def frames(self, pipeline: Any, arguments: Mapping[str, Any], watch: "Watch") -> Iterator["Tensor"]:
         """Run *pipeline*: the frames in order, in batches of [n, 3, height, width], values 0 to 1, on any device.

@@ -159,6 +159,8 @@ def plainly(folder: Path, card: Card, shot: RenderSpec) -> list[Any]:
     pipeline = cls.from_pretrained(folder, dtype=torch.float32, variant=table.get("variant"))
     pipeline.set_progress_bar_config(disable=True)
     _set_up(pipeline, dict(table.get("scheduler", {})))
+    if table.get("family") == "tiled":
+        pipeline.vae.enable_tiling()
     given = _arguments(inspect.signature(cls.__call__).parameters, card, shot)
     for dotted in [key for key in given if "." in key]:
         _reconfigure(pipeline, dotted, given.pop(dotted))

@@ -3,7 +3,7 @@
 import numpy
 import pytest
 
-from tests.backends.local.rig import CARDS, Rig, one_of_each_class, shot_of, with_weights
+from tests.backends.local.rig import CARDS, Rig, Said, one_of_each_class, shot_of, with_weights
 from vidgen.cards import Card
 from vidgen.errors import StepFailed
 
@@ -38,6 +38,17 @@ def test_one_request_leaves_nothing_for_the_next(rig: Rig, card: Card):
     assert same(other, rig.plainly(card, second))
     assert same(alone := rig.frames(card, first), rig.plainly(card, first))
     assert not same(alone, other)
+
+
+def test_a_decoding_in_tiles_is_equal_too_and_never_goes_back(rig: Rig):
+    """Wider than one tile, which has 256 pixels."""
+    card = CARDS["hunyuanvideo-1.5-t2v"]
+    whole = card.model_copy(update={"backend": {**card.backend, "family": None}})
+    shot = shot_of(card, width=288, num_frames=5)
+    assert same(frames := rig.frames(card, shot, said := Said()), rig.plainly(card, shot))
+    assert not same(frames, rig.plainly(whole, shot))
+    units = [i for i, _ in said.of("decode")]
+    assert units == sorted(set(units)) and units[-1] == said.of("decode")[-1][1]
 
 
 @pytest.mark.parametrize(("name", "chunk"), [("svd", 1), ("svd", 3), ("svd", 14), ("svd-xt", 3)])
