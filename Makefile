@@ -20,8 +20,8 @@ run: $(VENV)/.base  ## install what is missing and start the server
 weights: $(VENV)/.base  ## fetch a model's weights; MODEL=svd-xt, several names, or ARGS=--list
 	$(BIN)/python scripts/download_weights.py $(MODEL) $(ARGS)
 
-test: $(VENV)/.dev  ## run the tests
-	$(BIN)/python -m pytest $(ARGS)
+test: $(VENV)/.dev  ## run the tests; WORKERS=2
+	$(BIN)/python -m pytest -n $(or $(WORKERS),2) --dist loadfile $(ARGS)
 
 lint: $(VENV)/.dev  ## check the style
 	$(BIN)/ruff check .

@@ -118,6 +118,10 @@ class Server:
         """Return once the job's current step begins with *words*."""
         _until(lambda: self.get(f"/api/v1/jobs/{job_id}").json()["current_step"].startswith(words), self)
 
+    def wait_for_progress(self, job_id: str, percent: float) -> None:
+        """Return once the job has come this far."""
+        _until(lambda: self.get(f"/api/v1/jobs/{job_id}").json()["progress_percentage"] >= percent, self)
+
     def _ready(self) -> bool:
         if (found := SERVING.search(self.log())) is None:
             return False

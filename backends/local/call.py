@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from backends.local.families import Family
 from backends.local.table import SAID_BY_SHOT, Table, file_of
 from vidgen.cards import Card
 from vidgen.errors import StepFailed
@@ -57,13 +56,13 @@ def make_call(cls: type, table: Table, shot: RenderSpec, image: "Image | None") 
     return call
 
 
-def check_call(cls: type, card: Card, table: Table, family: Family) -> None:
+def check_call(cls: type, card: Card, table: Table) -> None:
     """Refuse a card that gives what the call of *cls* does not take.
 
     :raises StepFailed: naming the card's file and field.
     """
     takes = taken_by(cls)
-    for where, name in _given(card, table, family):
+    for where, name in _given(card, table):
         if name not in takes and "." not in name:
             raise StepFailed(f"{file_of(card)}: {where}: {cls.__name__} takes no {name!r}", retryable=False)
 
@@ -98,12 +97,12 @@ def _said(shot: RenderSpec, image: "Image | None") -> dict[str, Any]:
     return {**said, "image": image, "fps": int(shot.fps) if shot.fps == int(shot.fps) else shot.fps}
 
 
-def _given(card: Card, table: Table, family: Family) -> Iterator[tuple[str, str]]:
+def _given(card: Card, table: Table) -> Iterator[tuple[str, str]]:
     """What the card gives to every call: where it stands in the card, and its name in the call."""
     yield from ((f"backend.arguments.{name}", name) for name in table.arguments)
     yield from ((f"backend.names.{ours}", name) for ours, name in table.names.items())
     needed = [
-        *(("parameters." + name, name) for name in card.parameters if name not in family.own_parameters()),
+        *(("parameters." + name, name) for name in card.parameters),
         *([("steps", "num_inference_steps")] if card.steps else []),
         *([("capabilities.negative_prompt", "negative_prompt")] if card.capabilities.negative_prompt else []),
         *([("frames", "num_frames")] if card.frames and card.frames.min != card.frames.max else []),

@@ -115,7 +115,7 @@ def load(card: Card, table: Table, config: BackendConfig, control: Control) -> L
     layout = read_layout(folder(card, config.weights_dir))
     classes = [getattr(diffusers, name) for name in table.pipelines.values()]
     for cls in classes:
-        check_call(cls, card, table, family(table.family))
+        check_call(cls, card, table)
     parts = load_parts(layout, table, device_of(config.device), control)
     parts["scheduler"] = _scheduler(parts["scheduler"], table)
     check_settings(card, table, parts)

@@ -167,7 +167,7 @@ def streamed(server, job_id: str, **headers: str) -> list[dict]:
 
 def test_who_comes_late_is_told_where_the_job_stands(server, held):
     job_id = held()
-    server.wait_for_step(job_id, "Generating")
+    server.wait_for_progress(job_id, 10)    # its first frame is drawn; at the second it waits
     ws = connect(server, job_id)
     said = hear(ws, "progress")
     job = server.get(f"/api/v1/jobs/{job_id}").json()

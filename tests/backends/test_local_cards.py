@@ -83,7 +83,7 @@ def test_what_it_gives_is_taken(name):
     from diffusers import ClassifierFreeGuidance
 
     card, table = CARDS[name], read_table(CARDS[name])
-    given = {*card.parameters, *table.names, *table.arguments} - family(table.family).own_parameters()
+    given = {*card.parameters, *table.names, *table.arguments}
     for cls in classes_of(card):
         parts = {"guider": ClassifierFreeGuidance, "scheduler": None, "": cls.__call__}
         for key in given:

@@ -61,11 +61,12 @@ def tidy(folder: Path) -> None:
 
 
 def every_fate(counted: dict[str, int], each: int = 1) -> list[Fate]:
-    """All deaths, or every *each*-th of them, a different one of each kind."""
-    fates = [
-        (kind, when, number) for kind in KINDS for when in WHENS for number in range(1, counted[kind] + MARGIN + 1)
+    """All deaths, or every *each*-th of each kind, one from the middle of its life at least."""
+    first = {kind: min(1 + each // 2, 1 + counted[kind] // 2) if each > 1 else 1 for kind in KINDS}
+    return [
+        (kind, when, number) for kind in KINDS for when in WHENS
+        for number in range(first[kind], counted[kind] + MARGIN + 1, each)
     ]
-    return fates[each // 2::each]
 
 
 def sweep(folder: Path, fates: Iterable[Fate], digest: str) -> Sweep:

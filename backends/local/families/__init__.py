@@ -23,10 +23,6 @@ class Family:
         what is switched on in them here must be what every request wants.
         """
 
-    def own_parameters(self) -> frozenset[str]:
-        """The card's parameters that :meth:`frames` uses up, so that the call need not take them."""
-        return frozenset()
-
     def frames(self, pipeline: Any, arguments: Mapping[str, Any], watch: "Watch") -> Iterator["Tensor"]:
         """Run *pipeline*: the frames in order, in batches of [n, 3, height, width], values 0 to 1, on any device.
 
