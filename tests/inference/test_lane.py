@@ -63,6 +63,7 @@ def test_the_child_has_low_priority_no_secrets_and_sees_the_gpu_that_it_should(i
     assert os.getpriority(os.PRIO_PROCESS, pid) >= os.getpriority(os.PRIO_PROCESS, 0) + 10
     assert "hush" not in environment
     assert "CUDA_VISIBLE_DEVICES=\0" in environment and "HF_HUB_OFFLINE=1" in environment
+    assert "MALLOC_TRIM_THRESHOLD_=" in environment
 
 
 @pytest.mark.parametrize("at", [("load", 0), ("render", 2), ("decode", 1), ("encode", 2)])

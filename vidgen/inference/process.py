@@ -25,6 +25,11 @@ EXIT_WAIT_S = 5.0
 SECRETS = ("API_KEYS", "ANTHROPIC_API_KEY", "REPLICATE_API_TOKEN", "OPENAI_API_KEY", "HF_TOKEN")
 """What a child that runs models has no business to know."""
 
+KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**31), "MALLOC_TRIM_THRESHOLD_": str(2**32)}
+"""For rendering on the CPU: glibc keeps what was freed, as a GPU's allocator does. By default it hands every large
+tensor back to the system and takes it anew, page by page, which was measured to cost a third of the time.
+"""
+
 log = logging.getLogger(__name__)
 
 
@@ -97,6 +102,8 @@ def _environment(device: str) -> dict[str, str]:
     """The server's, without its secrets; one GPU is visible, and nothing is fetched from anywhere."""
     env = {name: value for name, value in os.environ.items() if name.upper() not in SECRETS}
     env |= {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
+    if device == "cpu":
+        env |= KEEP_MEMORY
     if device != "auto":
         # Numbers as nvidia-smi and NVML count; CUDA's own order is by speed.
         env |= {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": "" if device == "cpu" else device}
