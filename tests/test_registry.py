@@ -194,3 +194,11 @@ def test_a_backend_brings_cards_along_and_refuses_those_that_it_cannot_read(tmp_
 def test_a_backend_whose_entry_point_has_another_name_is_not_used(tmp_path, monkeypatch):
     found = installed(tmp_path / "cards_b", monkeypatch, provider="other")
     assert not [model for model in found.models() if model.id.startswith(("particular", "other"))]
+
+
+def test_broken_cards_of_one_name_are_all_listed_and_say_no_path(tmp_path):
+    for name in ("a.toml", "b.toml"):
+        (tmp_path / name).mkdir()           # a folder is no card
+    found = registry(tmp_path)
+    assert found.model("broken:a").availability().reason == "its card is broken: a.toml: cannot be read: Is a directory"
+    assert str(tmp_path) not in found.model("broken:b").problem

@@ -184,7 +184,9 @@ def read_card(path: Path) -> Card:
     """
     try:
         return Card(**{**tomllib.loads(path.read_text("utf-8")), "source": path})
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as e:
+    except OSError as e:
+        raise BrokenCard(f"{path.name}: cannot be read: {e.strerror}") from e
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as e:
         raise BrokenCard(f"{path.name}: not readable as TOML: {e}") from e
     except ValidationError as e:
         first = e.errors()[0]

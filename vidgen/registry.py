@@ -137,7 +137,12 @@ def config_of(settings: Settings) -> BackendConfig:
 
 def _backends(config: BackendConfig) -> Iterator[tuple[str, Backend | str]]:
     """Each provider's backend, or the reason why it cannot be used."""
+    seen: set[str] = set()
     for entry in entry_points(group=GROUP):
+        if entry.name in seen:
+            log.warning("a second backend is named %s; the first one is used", entry.name)
+            continue
+        seen.add(entry.name)
         try:
             yield entry.name, _made(entry, config)
         except Exception as e:
@@ -178,18 +183,21 @@ def _own_cards(backends: dict[str, Backend | str]) -> Iterator[Path]:
     for backend in backends.values():
         if isinstance(backend, Backend):
             try:
-                yield from backend.cards()
+                yield from [Path(card) for card in backend.cards()]
             except Exception:
                 log.exception("backend %s cannot list its cards", backend.provider)
 
 
 def _models(backends: dict[str, Backend | str], files: Iterable[Path]) -> Iterator[Model]:
+    broken: dict[str, int] = {}
     for file in files:
         try:
             card = read_card(file)
         except BrokenCard as e:
             log.warning("a model card is broken: %s", e)
-            yield Model(f"broken:{file.stem}", None, None, f"its card is broken: {e}")
+            broken[file.stem] = number = broken.get(file.stem, 0) + 1
+            name = file.stem if number == 1 else f"{file.stem}-{number}"
+            yield Model(f"broken:{name}", None, None, f"its card is broken: {e}")
             continue
         yield _paired(card, backends.get(card.provider))
 

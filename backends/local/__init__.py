@@ -8,6 +8,7 @@ it loads and renders; what that takes stands in the modules below it.
     readahead   files from disk into memory, so that a long load can be heard and stopped
     layout      a weights folder: what is in it, what is missing
     loading     components from files
+    memory      which errors are for lack of GPU memory
     loaded      one model in memory, a new pipeline for each request
     call        what a request hands to its pipeline
     render      the frames of one shot
@@ -26,6 +27,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from backends.local.installed import cpu_threads, diffusers_names, gpu_problem, missing_libraries, versions
 from backends.local.layout import read_layout
+from backends.local.memory import is_out_of_vram
 from backends.local.table import check_classes, check_names, read_table
 from vidgen.backend import AVAILABLE, WHOLE, Availability, Backend, BackendConfig, Control, Footprint
 from vidgen.cards import Card
@@ -84,8 +86,8 @@ class LocalBackend(Backend):
         if not (missing := missing_libraries()):
             return None
         return (
-            f"it needs {' and '.join(missing)}; pip install 'vidgen[local]' installs what local models need, and "
-            "make run does so where there is an NVIDIA driver"
+            f"it needs {' and '.join(missing)}; pip install -e '.[local]' in vidgen's folder installs what local "
+            "models need, and make run does so where there is an NVIDIA driver"
         )
 
     def _device_problem(self) -> str | None:
@@ -161,14 +163,22 @@ class LocalBackend(Backend):
             raise
 
 
+def _vram_bytes() -> int | None:
+    """Of the whole GPU; None where there is none, or it does not say."""
+    import torch
+
+    try:
+        return torch.cuda.mem_get_info()[1] if torch.cuda.is_available() else None
+    except RuntimeError:
+        return None
+
+
 def _as_out_of_vram(e: BaseException) -> OutOfVram | None:
     """What to say where *e* is torch's word for it. What its frames hold is let go, or dropping the model frees little.
     """
-    import torch
-
-    if not isinstance(e, torch.OutOfMemoryError):
+    if not is_out_of_vram(e):
         return None
     log.warning("out of GPU memory: %s", e)
     traceback.clear_frames(e.__traceback__)
-    has = f", which has {torch.cuda.mem_get_info()[1] / 2**30:.0f} GB" if torch.cuda.is_available() else ""
+    has = f", which has {total / 2**30:.0f} GB" if (total := _vram_bytes()) else ""
     return OutOfVram(f"it needs more memory than there is on this GPU{has}; a smaller size or fewer frames need less")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from backends.local.installed import cpu_threads
 from backends.local.layout import Layout, Part
+from backends.local.memory import is_out_of_vram
 from backends.local.readahead import read_ahead
 from backends.local.table import Table
 from vidgen.backend import Control
@@ -123,9 +124,11 @@ def _failures_of(part: Part) -> Iterator[None]:
 
     try:
         yield
-    except (VidgenError, torch.OutOfMemoryError, torch.AcceleratorError):
+    except (VidgenError, torch.AcceleratorError):
         raise
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, SafetensorError) as e:
+        if is_out_of_vram(e):
+            raise
         log.exception("cannot load %s", part.name)
         raise StepFailed(f"{part.name} cannot be loaded from its weights; the log says more", retryable=False) from e
 

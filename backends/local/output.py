@@ -40,11 +40,15 @@ def write_still(frame: "ndarray", measured: dict[str, float], shot: RenderSpec, 
     """Write *frame* to ``shot.output`` as a PNG.
 
     :raises Stopped: as *control* raised it; no file is left.
+    :raises DiskLow: there is no room for it.
     """
     from PIL import Image
 
+    from vidgen.media.files import full_disk_is_ours
+
     try:
-        Image.fromarray(frame).save(shot.output, "PNG", compress_level=PNG_EFFORT)
+        with full_disk_is_ours():
+            Image.fromarray(frame).save(shot.output, "PNG", compress_level=PNG_EFFORT)
         control.step("encode", 1, 1)
     except BaseException:
         shot.output.unlink(missing_ok=True)

@@ -23,7 +23,7 @@ EVERY_S = 1.0
 FRAMES = 6
 SIDE_PX = 256
 FRAME_MS = 200
-QUALITY = 70
+QUALITY = 70                            # with the quickest method: the file is shown for a second
 
 
 class Previews:
@@ -117,5 +117,5 @@ def webp(frames: "ndarray") -> bytes:
     size = round(frames.shape[2] * scale) or 1, round(frames.shape[1] * scale) or 1
     first, *rest = (Image.fromarray(frame).resize(size, Image.Resampling.BILINEAR) for frame in frames)
     out = io.BytesIO()
-    first.save(out, "WEBP", save_all=True, append_images=rest, duration=FRAME_MS, loop=0, quality=QUALITY)
+    first.save(out, "WEBP", save_all=True, append_images=rest, duration=FRAME_MS, loop=0, quality=QUALITY, method=0)
     return out.getvalue()

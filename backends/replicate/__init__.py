@@ -59,7 +59,7 @@ class ReplicateBackend(Backend):
         prediction = read_entry(kept).prediction
         if token and prediction:
             with closing(Service(token, base_url)) as service:
-                service.cancel(prediction)
+                service.insist_on_cancel(prediction)
 
     def render(self, model: Card, shot: RenderSpec, control: Control) -> Clip | Still:
         """Have *shot* made at Replicate, and bring it here.

@@ -66,8 +66,18 @@ class Run:
                 self._fetch(prediction, target, base_url)
                 return prediction
             except OutputGone:
+                self._check_gone(prediction)
                 self._settle.spend(prediction)
         raise StepFailed("the output is gone at Replicate", retryable=False, code=words.OUTPUT_UNUSABLE)
+
+    def _check_gone(self, prediction: Prediction) -> None:
+        """An address that gives nothing may do so for a moment; only what was deleted is made, and paid, anew.
+
+        :raises StepFailed: it has not; the next attempt fetches it from the same prediction.
+        """
+        now = self._again(prediction)
+        if not (now.data_removed or now.output is None or now.has_expired(time.time())):
+            raise StepFailed("the output is made, but Replicate does not hand it out", code=words.OUTPUT_UNUSABLE)
 
     @contextmanager
     def _called_off_at_the_end(self) -> Iterator[None]:

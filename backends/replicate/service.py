@@ -7,6 +7,7 @@ Answers are read from the bytes that came, since the SDK's own models refuse wha
 import io
 import logging
 import math
+import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -23,6 +24,12 @@ REPLICATE_URL = "https://api.replicate.com"
 
 RUNNING = ("starting", "processing")
 SUCCEEDED = "succeeded"
+
+CANCEL_PAUSES_S = (0.3, 1.0)
+"""Between one try to cancel and the next."""
+
+KEPT_S = 3600
+"""How long Replicate keeps the files of a prediction of the API (https://replicate.com/docs/topics/predictions)."""
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +55,12 @@ class Prediction(Answer):
     data_removed: bool | None = None    # input and output were deleted, as they are after an hour
     created_at: str | None = None
     started_at: str | None = None
+    completed_at: str | None = None
+
+    def has_expired(self, now: float) -> bool:
+        """Whether its files were deleted by *now*, in seconds since the epoch."""
+        completed = seconds(self.completed_at)
+        return completed is not None and now - completed > KEPT_S
 
     @property
     def predict_seconds(self) -> float | None:
@@ -116,6 +129,17 @@ class Service:
 
     def cancel(self, prediction_id: str) -> Prediction:
         return self._ask(Prediction, lambda: self._client.predictions.cancel(prediction_id))
+
+    def insist_on_cancel(self, prediction_id: str) -> None:
+        """Cancel, and ask again where Replicate has trouble of its own."""
+        for pause_s in (*CANCEL_PAUSES_S, None):
+            try:
+                self.cancel(prediction_id)
+                return
+            except ServiceError as e:
+                if not e.passing or pause_s is None:
+                    raise
+                time.sleep(pause_s)
 
     def page(self, after: Page | None = None) -> Page:
         """The newest predictions of the account, or the page that follows *after*."""

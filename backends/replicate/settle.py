@@ -5,6 +5,7 @@ A POST that may have been heard (500, a reset connection, no answer) is not repe
 looked through; one that was surely not (429, no connection) is.
 """
 
+import logging
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -25,6 +26,8 @@ POSTS = 2
 """How often one attempt creates a prediction of which it cannot know whether it was created."""
 
 PICTURE = "image.png"
+
+log = logging.getLogger(__name__)
 
 
 class Settle:
@@ -70,7 +73,7 @@ class Settle:
             lost = self._lost(inputs).find(self._service.page)
             found = lost and lost.id
         if found is not None:
-            self._service.cancel(found)
+            self._cancel(found)
 
     def _kept(self) -> Prediction | None:
         """The prediction whose id an earlier attempt kept, unless Replicate has forgotten it."""
@@ -78,8 +81,9 @@ class Settle:
         if entry.prediction is None:
             return None
         inputs = inputs_of(self._table, self._shot, entry.image_url)
-        if entry.digest != digest_of(self._table, inputs):      # the card has changed since
-            self._ledger.drop()
+        if entry.digest != digest_of(self._table, inputs):      # the card has changed since: it is of no use any more
+            self._cancel(entry.prediction)
+            self._ledger.spend(entry.prediction)
             return None
         self._held.add(entry.prediction)
         try:
@@ -90,6 +94,12 @@ class Settle:
             self._ledger.spend(entry.prediction)
             self._held.discard(entry.prediction)
             return None
+
+    def _cancel(self, prediction_id: str) -> None:
+        try:
+            self._service.insist_on_cancel(prediction_id)
+        except ServiceError as e:
+            log.warning("prediction %s could not be canceled: %s", prediction_id, type(e).__name__)
 
     def _picture(self) -> str | None:
         """The address of the shot's image at Replicate; it goes up where it is not there yet."""
@@ -102,16 +112,20 @@ class Settle:
         return url
 
     def _create(self, inputs: Mapping[str, Any], digest: str) -> Prediction:
+        in_doubt = self._ledger.entry.digest == digest      # an earlier POST may have been heard
         for last in range(POSTS - 1, -1, -1):
-            self._ledger.intend(digest, time.time())
+            if not in_doubt:
+                self._ledger.intend(digest, time.time())
             try:
                 return self._post(inputs)
             except ServiceError as e:
                 if not _may_have_been_heard(e):
-                    self._ledger.drop()
+                    if not in_doubt:
+                        self._ledger.drop()
                     if isinstance(e, Refused) and e.status == 429:
                         raise words.busy(e.retry_after_s, self._line.pace.longest_wait_s) from e
                     raise
+                in_doubt = True
                 if lost := self._look(inputs):
                     return lost
                 if not last:

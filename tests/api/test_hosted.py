@@ -64,7 +64,8 @@ PASSES = {
     "reset, made": Case("completed", 1, does={"create": [acts.reset_after]}),
     "looks fail": Case("completed", 1, does={"get": [acts.error(500), acts.reset, acts.busy("0")]}),
     "downloads break off": Case("completed", 1, does={"output": [acts.truncated, acts.reset]}),
-    "the output has expired": Case("completed", 2, does={"output": [acts.error(404)]}),
+    "the output has expired": Case("completed", 2, does={"output": [acts.expired(404)]}),
+    "the output is not there yet": Case("completed", 1, does={"output": [acts.error(404)]}),
     "aborted, then well": Case("completed", 2, does={"get": [acts.ends("aborted")]}),
     "failed, then well": Case("completed", 2, does={"get": [acts.ends("failed")]}),
 }

@@ -67,6 +67,15 @@ def error(status: int, detail: str = "what the service says", **headers: str) ->
     return lambda handler, proceed: handler.send_json(status, {"title": "A title", "detail": detail}, **headers)
 
 
+def expired(status: int) -> Act:
+    """The output is not there any more, and the prediction says so."""
+    def act(handler: "Handler", proceed: Proceed) -> None:
+        handler.fake.find(handler.path.rpartition("/")[2]).update(output=None, data_removed=True)
+        handler.send_json(status, {"detail": "gone"})
+
+    return act
+
+
 def busy(retry_after: str) -> Act:
     return error(429, "Request was throttled.", retry_after=retry_after)
 

@@ -160,3 +160,15 @@ def test_the_child_dies_with_the_server_even_where_it_is_stopped():
 
 def test_a_child_with_no_leash_ends_with_the_connection():
     wait_until_gone(orphan("", PATH="/nonexistent"))
+
+
+def test_a_fault_at_the_lanes_end_leaves_no_render_behind(inference, card, spec):
+    class Unable(Recorder):
+        def note(self, code: str, message: str) -> None:
+            raise OSError("the disk is full")
+
+    running = inference()
+    with pytest.raises(OSError):
+        running.render(card, spec(1), Unable())
+    assert running._child is None
+    assert running.render(card, spec(1), Recorder()).num_frames == 5

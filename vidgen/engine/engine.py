@@ -73,7 +73,10 @@ class Engine:
         self._intake = Intake(
             self._database, self.registry, self.workspace, self._references, self.settings, self._queue.admit
         )
-        self._lanes = Lanes(self._database, self._widths(), self._steps.run, self._control, self._queue.admit)
+        self._lanes = Lanes(
+            self._database, self._widths(), self._steps.run, self._control, self._queue.admit,
+            lambda job_id: self._leftovers.end([job_id]),
+        )
         self._recover()
         self._lanes.start()
         self._ready = True

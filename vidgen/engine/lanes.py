@@ -95,17 +95,19 @@ class Lanes:
     :param run: does one step and returns what to commit; raises ``Stopped``, ``StepFailed`` or anything.
     :param make_control: makes the control of one attempt.
     :param admit: lets queued jobs in, inside the transaction that ended a step.
+    :param on_end: is told the id of a job that has ended; must not wait.
     """
 
     def __init__(
         self, database: Database, widths: dict[Lane, int], run: Run, make_control: Callable[[Step], StepControl],
-        admit: Callable[[Tx], None],
+        admit: Callable[[Tx], None], on_end: Callable[[str], None],
     ):
         self.running = Running()
         self._database = database
         self._run = run
         self._make_control = make_control
         self._admit = admit
+        self._on_end = on_end
         self._bells = {lane: Bell() for lane in widths}
         self._stopping = threading.Event()
         self._paused = threading.Event()
@@ -210,6 +212,7 @@ class Lanes:
                 return                      # the row still says running: the next start queues it again
         if ended:
             self.running.cancel(step.job_id)
+            self._on_end(step.job_id)
 
     def _written(self, tx: Tx, step: Step, outcome: Outcome) -> bool:
         """Write *outcome* if the step is still ours; True where the job ended and its other steps must stop."""

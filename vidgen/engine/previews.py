@@ -5,7 +5,7 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 
 from vidgen.backend import Preview
-from vidgen.media.files import Workspace
+from vidgen.media.files import Workspace, temporary_beside
 from vidgen.store import jobs, steps
 from vidgen.store.database import Database
 from vidgen.store.writer import Tx
@@ -37,9 +37,13 @@ class Previews:
     def _publish(self, step: Step, image: bytes) -> None:
         suffix = "webp" if image[8:12] == b"WEBP" else "jpg"
         name = f"{jobs.shot_id(step.shot_index)}_preview.{suffix}"
-        temporary = self._workspace.temporary(step.job_id, name, step.attempts)
-        temporary.write_bytes(image)
-        os.replace(temporary, self._workspace.job_dir(step.job_id) / name)
+        final = self._workspace.job_dir(step.job_id) / name
+        temporary = temporary_beside(final, step.attempts)
+        try:
+            temporary.write_bytes(image)        # fails where the job was deleted meanwhile
+            os.replace(temporary, final)
+        finally:
+            temporary.unlink(missing_ok=True)
         self._database.post(lambda tx: self._note(tx, step, name))
 
     @staticmethod

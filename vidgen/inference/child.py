@@ -48,6 +48,8 @@ from vidgen.registry import make_backend
 NICENESS = 10
 """Rendering gives way to the threads that answer clients: beside a busy torch their latency triples otherwise."""
 
+LOWEST = 19
+
 ALIVE_EVERY_S = 1.0
 PREVIEW_EVERY_S = 1.0
 GONE = 1
@@ -140,7 +142,7 @@ class Worker:
         self._config = config
         self._backends: dict[str, Backend] = {}
         self._commands: queue.SimpleQueue[Command | Stop] = queue.SimpleQueue()
-        self._previews = ThreadPoolExecutor(1, "previews")
+        self._previews = ThreadPoolExecutor(1, "previews", initializer=_give_way)
         self._lock = threading.Lock()
         self._control: ChildControl | None = None
         self._cancelled: set[int] = set()
@@ -209,6 +211,13 @@ class Worker:
         if card.provider not in self._backends:
             self._backends[card.provider] = make_backend(card.provider, self._config)
         return self._backends[card.provider]
+
+
+def _give_way() -> None:
+    """The calling thread runs when the cores have nothing else to do; Linux keeps priorities by thread. A network on
+    the CPU waits for the slowest of its threads, and would wait for this one.
+    """
+    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), LOWEST)
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from vidgen.backend import WHOLE, BackendConfig, Control, Preview
 from vidgen.cards import Card
-from vidgen.errors import Cancelled, InferenceDied, OutOfVram, Overdue, StepFailed, Stopped
+from vidgen.errors import Cancelled, InferenceDied, OutOfVram, StepFailed, Stopped
 from vidgen.inference.messages import (
     Alive,
     Answer,
@@ -78,8 +78,8 @@ class Inference:
 
     def close(self) -> None:
         """End the child. Called when no lane works any more, or to end the wait for one that does."""
-        if self._child is not None:
-            self._child.stop()
+        if (child := self._child) is not None:
+            child.stop()
 
     def _make_resident(self, card: Card, control: LaneControl) -> None:
         if self._child is None or self._child.gone:
@@ -99,14 +99,17 @@ class Inference:
         """Have the child do *command*, and pass on what it says meanwhile."""
         self._child.tell(command)
         try:
-            return self._judged(self._answer(command.ticket, control))
+            answer = self._answer(command.ticket, control)
         except Stopped as e:
             grace_s = self._cancel_grace_s if isinstance(e, Cancelled) else INTERRUPT_GRACE_S
             self._make_give_way(command.ticket, grace_s)
             raise
-        except Overdue:
+        except InferenceDied:
+            raise
+        except Exception:                       # Overdue, or a fault of ours: the child still does the command
             self._drop()
             raise
+        return self._judged(answer)
 
     def _answer(self, ticket: int, control: LaneControl) -> Answer:
         while True:

@@ -60,7 +60,7 @@ class Child:
 
     def tell(self, message: object) -> None:
         """Send *message*; where the child has died meanwhile, the mailbox says so."""
-        with suppress(OSError):
+        with suppress(OSError, TypeError):      # closed meanwhile by the thread that reads
             self._connection.send(message)
 
     def hear(self, timeout_s: float) -> object | None:
@@ -71,9 +71,14 @@ class Child:
             return None
 
     def end(self) -> None:
-        """Kill it, whatever it does, and wait until it is gone."""
+        """Kill it, whatever it does, and wait until it is gone; not for ever, since one that is stuck in a driver does
+        not die even then.
+        """
         self.process.kill()
-        self.process.wait()
+        try:
+            self.process.wait(EXIT_WAIT_S)
+        except subprocess.TimeoutExpired:
+            log.error("the inference process does not die", extra={"pid": self.process.pid})
 
     def stop(self) -> None:
         """Let it end in order; kill it where it does not."""
@@ -93,6 +98,8 @@ class Child:
             self.process.wait(EXIT_WAIT_S)
         if self.process.returncode is None:
             self.end()
+        if self.process.returncode is None:
+            return "closed its line and does not die"
         reason = describe(self.process.returncode, out_of_memory=oom_kills() > self._oom_kills)
         log.info("inference process %s", reason, extra={"pid": self.process.pid})
         return reason

@@ -16,7 +16,7 @@ from vidgen.media import ffmpeg
 from vidgen.media.encode import BITEXACT, TO_BT709, h264, mp4
 from vidgen.media.ffmpeg import TIMEOUT_S, Tick, nothing
 from vidgen.media.files import full_disk_is_ours, temporary_beside
-from vidgen.media.probe import LISTED, ONLY_MP4, Probe, Track, check_whole, inspect, parse_tracks, tracks
+from vidgen.media.probe import LISTED, MP4_NAMES, ONLY_MP4, Probe, Track, check_whole, inspect, parse_tracks, tracks
 from vidgen.types import EncoderSettings
 
 _KEY = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*")
@@ -104,7 +104,7 @@ def _copy(
     """
     for clip in clips:
         check_whole(clip)
-    whitelist = ("-protocol_whitelist", "file", "-format_whitelist", f"concat,{ONLY_MP4[-1]}")
+    whitelist = ("-protocol_whitelist", "file", "-format_whitelist", f"concat,{MP4_NAMES}")
     with _scratch(output, _concat_script(clips)) as script:
         listed = ffmpeg.run(
             ["-v", "level+info", "-xerror", *whitelist, "-f", "concat", "-safe", "0", "-auto_convert", "0",

@@ -16,9 +16,11 @@ from vidgen.errors import EncodeFailed
 from vidgen.media import ffmpeg
 from vidgen.media.encode import BITEXACT, EXACT_SCALE
 from vidgen.media.ffmpeg import TIMEOUT_S, Tick, nothing
+from vidgen.media.images import MAX_PIXELS
 
-ONLY_MP4 = ("-protocol_whitelist", "file", "-format_whitelist", "mov,mp4,m4a,3gp,3g2,mj2")
-"""Nothing that a clip says of itself makes ffmpeg open another file or an address."""
+MP4_NAMES = "mov,mp4,m4a,3gp,3g2,mj2"
+ONLY_MP4 = ("-protocol_whitelist", "file", "-format_whitelist", MP4_NAMES, "-max_pixels", str(MAX_PIXELS))
+"""Nothing that a clip says of itself makes ffmpeg open another file or an address, or take gigabytes for a frame."""
 
 LISTED = ("-map_metadata", "-1", "-flush_packets", "1", *BITEXACT, "-f", "framecrc", "pipe:1")
 """The output that :func:`parse_tracks` reads."""

@@ -11,18 +11,16 @@ from vidgen.errors import EncodeFailed
 from vidgen.media import ffmpeg
 from vidgen.media.encode import TO_BT709, h264, mp4
 from vidgen.media.ffmpeg import TIMEOUT_S, Tick, nothing
-from vidgen.media.probe import LISTED, ONLY_MP4, Probe, Track, inspect, parse_tracks
+from vidgen.media.images import MAX_PIXELS
+from vidgen.media.probe import LISTED, MP4_NAMES, Probe, Track, inspect, parse_tracks
 from vidgen.types import EncoderSettings
-
-MAX_PIXELS = 40_000_000
-"""Of one frame; more is not decoded."""
 
 USUAL_RATES = (*map(Fraction, range(1, 121)), *(Fraction(n * 1000, 1001) for n in (24, 30, 60)))
 """Frames a second that a measured rate is taken for, where it comes as close as times in milliseconds allow."""
 
 _CLOSE = 0.004                      # a millisecond in a quarter of a second
 _FOREIGN = (
-    "-protocol_whitelist", "file", "-format_whitelist", f"{ONLY_MP4[-1]},matroska,webm,gif",
+    "-protocol_whitelist", "file", "-format_whitelist", f"{MP4_NAMES},matroska,webm,gif",
     "-max_pixels", str(MAX_PIXELS),
 )
 

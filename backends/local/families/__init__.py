@@ -5,9 +5,11 @@ subclass of :class:`Family`. A card that names none is driven by :class:`Family`
 denoises with a scheduler and decodes inside its call. Nothing heavy is imported until a method runs.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+from vidgen.errors import StepFailed
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -35,10 +37,20 @@ class Family:
             ``return_dict``.
         """
         with watch.decoder(getattr(pipeline, "vae", None)):
-            video = pipeline(**arguments, output_type="pt", return_dict=False)[0]
+            video, *more = pipeline(**arguments, output_type="pt", return_dict=False)
+        _refuse_flagged(more)
         yield video[0] if video.ndim == 5 else video
 
 
 def family(name: str | None) -> Family:
     """The family of this name; the generic one where *name* is None."""
     return Family() if name is None else import_module(f"{__name__}.{name}").FAMILY
+
+
+def _refuse_flagged(more: Sequence[Any]) -> None:
+    """What a pipeline returns beside its pictures: whether a safety checker has blacked some out.
+
+    :raises StepFailed: it has; a black picture is no result.
+    """
+    if more and isinstance(more[0], list) and any(more[0]):
+        raise StepFailed("the model's safety checker refused what it had made", retryable=False, code="refused")

@@ -132,7 +132,7 @@ backend = LocalBackend(BackendConfig(Path({str(tmp_path)!r}), device="cpu"))
 backend.check(CARDS["svd"])
 print(backend.availability(CARDS["svd"]).reason)
 """)
-    assert said.startswith("it needs torch and diffusers; pip install 'vidgen[local]'")
+    assert said.startswith("it needs torch and diffusers; pip install -e '.[local]'")
 
 
 # what the recipe says

@@ -98,13 +98,22 @@ def test_an_output_that_is_not_one_file_is_refused(fake, render, output):
 
 @pytest.mark.parametrize("status", [403, 404, 410])
 def test_an_output_that_has_expired_is_made_anew_once(fake, render, status):
-    fake.arrange("output", acts.error(status))
+    fake.arrange("output", acts.expired(status))
     assert render().num_frames == FRAMES
     assert len(fake.predictions) == 2
 
 
+@pytest.mark.parametrize("status", [403, 404, 410])
+def test_an_output_that_is_not_handed_out_yet_is_fetched_by_the_next_attempt(fake, render, status):
+    fake.arrange("output", acts.error(status))
+    failed = failure(render)
+    assert ("does not hand it out" in failed.detail, failed.retryable) == (True, True)
+    assert render().num_frames == FRAMES
+    assert (len(fake.predictions), fake.requests["create"]) == (1, 1)
+
+
 def test_an_output_that_is_never_there_is_not_paid_for_again_and_again(fake, render):
-    fake.arrange("output", acts.error(404), always=True)
+    fake.arrange("output", acts.expired(404), always=True)
     failed = failure(render)
     assert (failed.retryable, len(fake.predictions)) == (False, 2)
 
