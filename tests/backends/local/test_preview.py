@@ -41,7 +41,7 @@ def step_of(sample: torch.Tensor) -> dict:
 
 def test_at_most_one_a_second():
     clock = Clock()
-    previews = Previews(vae(4), SHOT, clock)
+    previews = Previews(vae(4), SHOT, clock=clock)
     latents, taken = torch.rand(1, 4, 8, 8), []
     for clock.now in (0.0, 0.3, 0.9, 1.1, 1.9, 2.2, 9.0):
         if previews.of(step_of(latents), (latents,)) is not None:
