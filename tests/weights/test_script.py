@@ -138,7 +138,7 @@ def test_a_broken_card_is_named_and_stops_nothing(setting):
 
 def test_make_weights_passes_names_and_options_on():
     shown = subprocess.run(
-        ["make", "-n", "-o", ".venv/.base", "weights", "MODEL=svd-xt sd-turbo", "ARGS=--dry-run"], cwd=ROOT,
+        ["make", "--no-print-directory", "-n", "-o", ".venv/.base", "weights", "MODEL=svd-xt sd-turbo", "ARGS=--dry-run"], cwd=ROOT,
         capture_output=True, text=True, check=True,
     )
     assert shown.stdout.strip().endswith("python scripts/download_weights.py svd-xt sd-turbo --dry-run")
