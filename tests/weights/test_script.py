@@ -137,8 +137,8 @@ def test_a_broken_card_is_named_and_stops_nothing(setting):
 
 
 def test_make_weights_passes_names_and_options_on():
+    make = ["make", "--no-print-directory", "-n", "-o", ".venv/.base", "weights"]
     shown = subprocess.run(
-        ["make", "--no-print-directory", "-n", "-o", ".venv/.base", "weights", "MODEL=svd-xt sd-turbo", "ARGS=--dry-run"], cwd=ROOT,
-        capture_output=True, text=True, check=True,
+        [*make, "MODEL=svd-xt sd-turbo", "ARGS=--dry-run"], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert shown.stdout.strip().endswith("python scripts/download_weights.py svd-xt sd-turbo --dry-run")
