@@ -48,6 +48,9 @@ class BackendConfig:
     ffmpeg_timeout_s: float = 120.0
 
 
+PREVIEW_INTERVAL_S = 1.0
+"""Between one preview of a render and the next."""
+
 Preview = bytes | Callable[[], bytes]
 """A small image (JPEG or WebP), or what makes it; that is called off the rendering thread, and not at all where a
 preview was shown less than a second ago."""

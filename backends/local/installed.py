@@ -16,6 +16,7 @@ def missing_libraries() -> list[str]:
     return [name for name in LIBRARIES if find_spec(name) is None]
 
 
+@cache
 def versions() -> Mapping[str, str]:
     """The versions of the libraries; ``none`` where one is not installed."""
     return {name: _version(name) for name in LIBRARIES}

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from vidgen.errors import StepFailed
+from vidgen.weights.lock import INDEX
+from vidgen.weights.plan import is_pickle
 
-INDEX = "model_index.json"
-PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 STEMS = {"diffusers": "diffusion_pytorch_model", "transformers": "model"}
 """How each library begins the names of its weights."""
 
@@ -72,7 +72,7 @@ class Part:
         return any(file.is_file() for file in self._names(variant))
 
     def _absent(self, file: Path) -> str:
-        pickle = next((found for pattern in PICKLES for found in sorted(self.folder.glob(pattern))), None)
+        pickle = next((found for found in sorted(self.folder.glob("*")) if is_pickle(found.name)), None)
         aside = f"; {self.name}/{pickle.name} is a pickle, and such files are never loaded" if pickle else ""
         return f"{self.name}/{file.name} is missing{aside}"
 

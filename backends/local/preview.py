@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from vidgen.backend import PREVIEW_INTERVAL_S
 from vidgen.types import RenderSpec
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-EVERY_S = 1.0
 EVERY_S_ON_CPU = 5.0                    # making them takes cores from the networks: one a second cost 3 % of the time
 FRAMES = 6
 SIDE_PX = 256
@@ -31,7 +31,8 @@ class Previews:
     """Takes a preview of one request's latents when one is due."""
 
     def __init__(
-        self, vae: Any, shot: RenderSpec, every_s: float = EVERY_S, clock: Callable[[], float] = time.monotonic
+        self, vae: Any, shot: RenderSpec, every_s: float = PREVIEW_INTERVAL_S,
+        clock: Callable[[], float] = time.monotonic,
     ):
         self._vae = vae
         self._shot = shot

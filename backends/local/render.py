@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from backends.local.call import make_call, needs, taken_by
 from backends.local.loaded import Loaded
-from backends.local.preview import EVERY_S, EVERY_S_ON_CPU, Previews
+from backends.local.preview import EVERY_S_ON_CPU, Previews
 from backends.local.watch import Watch
-from vidgen.backend import Control
+from vidgen.backend import PREVIEW_INTERVAL_S, Control
 from vidgen.cards import Card
 from vidgen.errors import StepFailed
 from vidgen.types import RenderSpec
@@ -32,7 +32,7 @@ def render_frames(loaded: Loaded, shot: RenderSpec, control: Control) -> tuple[l
     cls = pipeline_class(loaded.classes, shot, loaded.table.names.get("image", "image"))
     call = make_call(cls, loaded.table, shot, fitted_image(shot))
     meter = Meter(loaded.device)
-    every_s = EVERY_S if loaded.device.type == "cuda" else EVERY_S_ON_CPU
+    every_s = PREVIEW_INTERVAL_S if loaded.device.type == "cuda" else EVERY_S_ON_CPU
     with torch.no_grad(), loaded.request(cls, call.overrides) as pipeline:
         watch = Watch(control, Previews(getattr(pipeline, "vae", None), shot, every_s), meter.settle)
         watch.scheduler(pipeline.scheduler)

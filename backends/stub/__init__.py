@@ -11,14 +11,13 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar
 
 from backends.stub.trial import Trial
-from vidgen.backend import AVAILABLE, Availability, Backend, Control
+from vidgen.backend import AVAILABLE, PREVIEW_INTERVAL_S, Availability, Backend, Control
 from vidgen.cards import Card
 from vidgen.types import Clip, Lane, RenderSpec, Still
 
 if TYPE_CHECKING:
     from backends.stub.film import Planes
 
-PREVIEW_EVERY_S = 1.0
 PREVIEW_PX = 256
 PNG_EFFORT = 3                          # of 9; more costs time and saves little on grainy pictures
 
@@ -103,12 +102,12 @@ class _Previews:
     """A small JPEG of a frame, at most one a second; a quick clip has none."""
 
     def __init__(self) -> None:
-        self._due = time.monotonic() + PREVIEW_EVERY_S
+        self._due = time.monotonic() + PREVIEW_INTERVAL_S
 
     def next(self, planes: "Planes") -> bytes | None:
         if time.monotonic() < self._due:
             return None
-        self._due = time.monotonic() + PREVIEW_EVERY_S
+        self._due = time.monotonic() + PREVIEW_INTERVAL_S
         return _jpeg(planes)
 
 

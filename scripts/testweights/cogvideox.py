@@ -29,10 +29,7 @@ VAE = {
     "sample_width": 720,
 }
 
-TEXT_ENCODER = {
-    "vocab_size": tokenizers.TOKENS, "d_model": TEXT_WIDTH, "d_kv": 8, "d_ff": 32, "num_layers": 2, "num_heads": 2,
-    "feed_forward_proj": "gated-gelu",
-}
+TEXT_ENCODER = tokenizers.t5_encoder(TEXT_WIDTH)
 
 SCHEDULER = scheduler(
     "CogVideoXDDIMScheduler", num_train_timesteps=1000, beta_start=0.00085, beta_end=0.012,

@@ -36,10 +36,7 @@ TEXT_ENCODER = {
     "rope_parameters": {"rope_type": "default", "rope_theta": 1_000_000.0, "mrope_section": [2, 1, 1]},
 }
 
-GLYPH_ENCODER = {
-    "vocab_size": 384, "d_model": GLYPH_WIDTH, "d_kv": 8, "d_ff": 32, "num_layers": 2, "num_heads": 2,
-    "feed_forward_proj": "gated-gelu",
-}
+GLYPH_ENCODER = tokenizers.t5_encoder(GLYPH_WIDTH, tokens=384)
 
 IMAGE_ENCODER = {
     "hidden_size": IMAGE_WIDTH, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2,

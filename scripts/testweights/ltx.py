@@ -26,10 +26,7 @@ VAE = {
     "timestep_conditioning": False, "encoder_causal": True, "decoder_causal": False,
 }
 
-TEXT_ENCODER = {
-    "vocab_size": tokenizers.TOKENS, "d_model": TEXT_WIDTH, "d_kv": 8, "d_ff": 32, "num_layers": 2, "num_heads": 2,
-    "feed_forward_proj": "gated-gelu",
-}
+TEXT_ENCODER = tokenizers.t5_encoder(TEXT_WIDTH)
 
 SCHEDULER = scheduler(
     "FlowMatchEulerDiscreteScheduler", num_train_timesteps=1000, shift=1.0, use_dynamic_shifting=True,

@@ -37,6 +37,17 @@ Files = dict[str, bytes]
 Merge = tuple[str, str]
 
 
+def t5_encoder(width: int, tokens: int = TOKENS) -> dict[str, Any]:
+    """The configuration of a small T5 encoder that goes with these tokenizers.
+
+    :param width: of its states.
+    """
+    return {
+        "vocab_size": tokens, "d_model": width, "d_kv": 8, "d_ff": 32, "num_layers": 2, "num_heads": 2,
+        "feed_forward_proj": "gated-gelu",
+    }
+
+
 def clip(length: int = 77, pad_token: str = "<|endoftext|>") -> Files:
     """CLIP's: byte pairs with an end-of-word mark; ``<|endoftext|>`` has the highest id, as CLIP's pooling needs."""
     letters = list(byte_letters().values())

@@ -22,10 +22,7 @@ VAE = {
     "latents_mean": [0.0] * LATENT_CHANNELS, "latents_std": [1.0] * LATENT_CHANNELS,
 }
 
-TEXT_ENCODER = {
-    "vocab_size": tokenizers.TOKENS, "d_model": TEXT_WIDTH, "d_kv": 8, "d_ff": 32, "num_layers": 2, "num_heads": 2,
-    "feed_forward_proj": "gated-gelu",
-}
+TEXT_ENCODER = tokenizers.t5_encoder(TEXT_WIDTH)
 
 SCHEDULER = scheduler(
     "UniPCMultistepScheduler", num_train_timesteps=1000, prediction_type="flow_prediction", use_flow_sigmas=True,

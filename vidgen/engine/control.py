@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from vidgen.backend import Preview
+from vidgen.backend import PREVIEW_INTERVAL_S, Preview
 from vidgen.engine import lifecycle
 from vidgen.engine.lifecycle import Report
 from vidgen.errors import Cancelled, Interrupted, Overdue
@@ -17,8 +17,6 @@ from vidgen.types import Step, StepKind
 
 PHASE_SPANS = {"load": (0.0, 0.05), "render": (0.05, 0.95), "decode": (0.95, 0.98), "encode": (0.98, 1.0)}
 """The part of a step's progress that each phase covers; other phases cover all of it."""
-
-PREVIEW_INTERVAL_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from vidgen import logs
-from vidgen.backend import Backend, BackendConfig, Preview
+from vidgen.backend import PREVIEW_INTERVAL_S, Backend, BackendConfig, Preview
 from vidgen.cards import Card
 from vidgen.errors import OutOfVram, StepFailed, Stopped, VidgenError
 from vidgen.inference.messages import (
@@ -51,7 +51,6 @@ NICENESS = 10
 LOWEST = 19
 
 ALIVE_EVERY_S = 1.0
-PREVIEW_EVERY_S = 1.0
 GONE = 1
 """The exit code of a child whose server has gone."""
 
@@ -112,7 +111,7 @@ class ChildControl:
         self.check()
         self._alive_at = time.monotonic()
         self._line.send(Progress(self.ticket, phase, i, n))
-        if preview is not None and time.monotonic() - self._preview_at >= PREVIEW_EVERY_S:
+        if preview is not None and time.monotonic() - self._preview_at >= PREVIEW_INTERVAL_S:
             self._show(preview)
 
     def note(self, code: str, message: str) -> None:
