@@ -5,7 +5,7 @@ module, ``vidgen.types``, ``vidgen.errors``, ``vidgen.cards`` and ``vidgen.media
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
@@ -14,7 +14,7 @@ from vidgen.cards import Card
 from vidgen.types import Clip, EncoderSettings, Lane, RenderSpec, Still
 
 WHOLE = "whole"
-"""The loading mode of a model that has only one."""
+"""The loading mode that needs the most memory and is the quickest; the only one of most backends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +30,24 @@ AVAILABLE = Availability(True)
 
 @dataclass(frozen=True, slots=True)
 class Footprint:
-    """What a render needs beside the disk, in bytes."""
+    """What a render needs beside the disk, in bytes. The device's memory is the GPU's; with GPU_DEVICE=cpu it is RAM."""
 
-    vram_bytes: int = 0
-    ram_bytes: int = 0
+    resident_bytes: int = 0                 # of the device's memory, for as long as the model is loaded
+    peak_bytes: int = 0                     # of the device's memory while it renders, the resident part included
+    ram_bytes: int = 0                      # of the machine's memory, beside that
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What a backend's runtime holds now, in bytes."""
+
+    device_bytes: int = 0                   # of the device's memory, as its allocator counts: models, and what is spare
+    spare_bytes: int = 0                    # of these: held by the allocator, and free for the next render
+    shelf_bytes: int = 0                    # weights of models that are not loaded, kept in RAM
+
+
+def no_problem() -> None:
+    """The device can be used, as far as is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +60,8 @@ class BackendConfig:
     base_urls: Mapping[str, str] = field(default_factory=dict)  # likewise, where not the service's own
     encoder: EncoderSettings = EncoderSettings()
     ffmpeg_timeout_s: float = 120.0
+    ram_cache_bytes: int = 0                # for the weights of models that are not loaded
+    device_problem: Callable[[], str | None] = no_problem   # why the device cannot be used now; asked in the server
 
 
 PREVIEW_INTERVAL_S = 1.0
@@ -56,6 +72,10 @@ Preview = bytes | Callable[[], bytes]
 preview was shown less than a second ago."""
 
 
+Unfinished = Callable[[], Clip | Still]
+"""What writes the file of a render whose frames are made."""
+
+
 class Control(Protocol):
     """A render's only line to the engine."""
 
@@ -63,7 +83,8 @@ class Control(Protocol):
     """What earlier attempts at this step gave to :meth:`keep`."""
 
     def step(self, phase: str, i: int, n: int, preview: Preview | None = None) -> None:
-        """Report that *i* of *n* units of *phase* are done. Never waits for a commit.
+        """Report that *i* of *n* units of *phase* are done. Never waits for a commit. In the phase ``render`` of the
+        GPU lane, something more urgent may run, with models of the same backend, before it returns.
 
         :param phase: ``load``, ``render``, ``decode``, ``encode``, …: a word that people read.
         :param preview: of what is being made.
@@ -110,29 +131,59 @@ class Backend(ABC):
     def availability(self, model: Card) -> Availability:
         """Whether *model* can run now. Cheap and pure: imports nothing heavy, asks no network."""
 
+    def modes(self, model: Card) -> Sequence[str]:
+        """The ways in which *model* can be loaded on this device, the quickest and largest first. The video is the same
+        in all of them, but for rounding. Pure.
+        """
+        return (WHOLE,)
+
     def footprint(self, model: Card, shot: RenderSpec, mode: str = WHOLE) -> Footprint:
         """What rendering *shot* would need. Pure."""
         return Footprint(ram_bytes=int(model.memory.ram_gb * 2**30))
 
-    def load(self, model: Card, mode: str, control: Control) -> None:  # noqa: B027
-        """Make *model* ready to render; nothing to do where there are no weights. Only the GPU lane calls it.
+    def lighter(self, model: Card, shot: RenderSpec) -> RenderSpec | None:
+        """*shot* with the next parameter that needs less memory and changes the video; None where there is none. Pure.
+        """
+        return None
 
-        :raises Stopped: as *control* raised it; nothing stays loaded then.
+    def load(self, model: Card, mode: str, control: Control) -> None:  # noqa: B027
+        """Make *model* ready to render, beside those that are loaded; nothing to do where there are no weights. A model
+        that is loaded in another mode changes it. Only the GPU lane calls this.
+
+        :raises Stopped: as *control* raised it; it is not loaded then.
+        :raises OutOfVram: the device's memory did not suffice; it is not loaded then.
         :raises StepFailed: the weights cannot be loaded.
         """
 
-    def unload(self, model: Card) -> None:  # noqa: B027
-        """Give back what :meth:`load` took."""
+    def unload(self, model: Card, *, keep: bool = False) -> None:  # noqa: B027
+        """Give back what :meth:`load` took of the device's memory.
+
+        :param keep: whether the weights may stay in RAM, within ``ram_cache_bytes``, so that loading is a copy.
+        """
+
+    def prepare(self, model: Card, shot: RenderSpec) -> None:  # noqa: B027
+        """*shot* will probably be rendered next: do beforehand what disturbs no render. Called on another thread."""
+
+    def held(self) -> Held:
+        """What this runtime holds now. Cheap."""
+        return Held()
 
     @abstractmethod
-    def render(self, model: Card, shot: RenderSpec, control: Control) -> Clip | Still:
+    def render(self, model: Card, shot: RenderSpec, control: Control) -> "Clip | Still | Unfinished":
         """Render *shot* into ``shot.output`` and say what was written.
 
-        A video model returns a :class:`Clip`, a text-to-image model a :class:`Still`.
+        A video model returns a :class:`Clip`, a text-to-image model a :class:`Still`. On the GPU lane it may return as
+        soon as the device is free, with what finishes the file: that is called once, on another thread, while the next
+        shot is rendered, and may raise as this method does.
 
         :raises Stopped: as ``control.step`` raised it; nothing needs to be cleaned up but open resources.
+        :raises OutOfVram: the device's memory did not suffice in any mode; the model is not loaded any more.
         :raises StepFailed: with ``retryable`` false where another attempt cannot help.
         """
+
+    def price_usd(self, model: Card, shot: RenderSpec) -> float | None:
+        """What rendering *shot* costs, by the card; None where that is not known, or nothing. Pure."""
+        return None
 
     def abandon(self, model: Card, kept: Mapping[str, Any]) -> None:  # noqa: B027
         """A step was cancelled while it did not run: end what still runs elsewhere on its account. May block.

@@ -43,6 +43,12 @@ class Settings(BaseSettings):
     # this machine
     gpu_device: str = Field("auto", pattern=r"^(auto|cpu|\d{1,2}|(GPU|MIG)-[0-9A-Za-z/-]+)$")
 
+    vram_reserve_mb: int = Field(512, ge=0)
+    ram_cache_mb: int = Field(8_192, ge=0)
+    model_keep_alive_s: float = Field(900, gt=0)
+    memory_wait_s: float = Field(600, ge=0)
+    swap_patience_s: float = Field(180, ge=0)
+
     # files
     workspace_dir: Path = Path("workspace")
     weights_dir: Path = Path("weights")

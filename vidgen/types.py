@@ -271,6 +271,8 @@ class Clip:
     """A rendered shot on disk, under its temporary name.
 
     ``measured`` holds what its backend measured, by names that carry their unit: ``predict_seconds``, ``cost_usd``.
+    ``made`` says how it was really rendered, where a backend can choose: ``mode``, the ``parameters`` that differ from
+    the job's, and ``ran_out``, a line for each time that the memory did not suffice.
     """
 
     path: Path
@@ -279,16 +281,18 @@ class Clip:
     num_frames: int
     fps: float
     measured: Mapping[str, float] = field(default_factory=dict)
+    made: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Still:
-    """A rendered image on disk (PNG, RGB), under its temporary name."""
+    """A rendered image on disk (PNG, RGB), under its temporary name. The rest as with a :class:`Clip`."""
 
     path: Path
     width: int
     height: int
     measured: Mapping[str, float] = field(default_factory=dict)
+    made: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,3 +319,4 @@ class RenderSpec:
     focus: tuple[float, float]              # of that crop, x and y, 0 to 1
     output: Path                            # a temporary name that carries the attempt
     attempt: int = 1
+    adapt: bool = False                     # whether the video may change where the memory does not suffice

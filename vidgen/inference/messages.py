@@ -1,14 +1,15 @@
 """What the GPU lane and its child say to each other. Frames never cross: the child writes files under temporary names.
 
 Every command carries a ticket, and is answered by exactly one :data:`Answer` with that ticket; before it come any
-number of :data:`Sign`. The child does one command at a time, in the order in which they came.
+number of :data:`Sign`. The child does one command at a time, in the order in which they came, with two exceptions:
+:class:`Run` goes inside of the one that runs, and after :class:`Rendered` the clip is finished beside the next command.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from vidgen.backend import BackendConfig
+from vidgen.backend import BackendConfig, Held
 from vidgen.cards import Card
 from vidgen.types import Clip, RenderSpec, Still
 
@@ -33,8 +34,11 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Unload:
+    """``keep``: its weights may stay in RAM."""
+
     ticket: int
     card: Card
+    keep: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +47,21 @@ class Render:
     card: Card
     spec: RenderSpec
     kept: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Do *command* inside of the render that runs, at its next denoising step; at once where none runs. One deep."""
+
+    command: "Load | Unload | Render"
+
+
+@dataclass(frozen=True, slots=True)
+class Prepare:
+    """A hint, never answered: this will probably be rendered next."""
+
+    card: Card
+    spec: RenderSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,16 +119,26 @@ class Kept:
 @dataclass(frozen=True, slots=True)
 class Loaded:
     ticket: int
+    held: Held
 
 
 @dataclass(frozen=True, slots=True)
 class Unloaded:
     ticket: int
+    held: Held
 
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """The clip is encoded and closed, under its temporary name."""
+    """The frames are made; the child takes the next command while their file is written. Not yet the answer."""
+
+    ticket: int
+    held: Held
+
+
+@dataclass(frozen=True, slots=True)
+class ClipReady:
+    """The file is whole and closed, under its temporary name."""
 
     ticket: int
     result: Clip | Still
@@ -138,10 +167,11 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class OutOfMemory:
-    """The command ran out of GPU memory; its model is no longer loaded."""
+    """The command ran out of the device's memory; its model is no longer loaded."""
 
     ticket: int
     detail: str
+    held: Held
 
 
 # the reader's own
@@ -149,11 +179,16 @@ class OutOfMemory:
 
 @dataclass(frozen=True, slots=True)
 class Died:
-    """Nothing more will come; said by the thread that reads, not by the child."""
+    """Nothing more will come; said by the thread that reads, not by the child.
+
+    ``charged`` is the ticket of what is held to be the cause: the innermost command that was being done, or where none
+    was, the clip that was being finished. The others were bystanders.
+    """
 
     reason: str
+    charged: int | None
 
 
 Command = Load | Unload | Render
-Sign = Progress | Previewed | Alive | Noted | Kept
-Answer = Loaded | Unloaded | Rendered | GaveWay | Failed | OutOfMemory
+Sign = Progress | Previewed | Alive | Noted | Kept | Rendered
+Answer = Loaded | Unloaded | ClipReady | GaveWay | Failed | OutOfMemory
