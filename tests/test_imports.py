@@ -18,7 +18,7 @@ LAYERS = [
     {"vidgen.cards"},
     {"vidgen.card_parts"},
     {"vidgen.request"},
-    {"vidgen.types", "vidgen.errors", "vidgen.leash", "vidgen.logs"},
+    {"vidgen.types", "vidgen.errors", "vidgen.leash", "vidgen.logs", "vidgen.ram"},
 ]
 SEEN_BY_BACKENDS = {
     "vidgen.backend", "vidgen.types", "vidgen.errors", "vidgen.cards", "vidgen.card_parts", "vidgen.media",

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from vidgen.errors import StartRefused
+from vidgen.ram import ram
+from vidgen.registry import config_of
 from vidgen.settings import Settings, load_settings
 
 EXAMPLE = Path(__file__).parent.parent / ".env.example"
@@ -60,3 +62,17 @@ def test_secrets_are_not_in_the_representation(monkeypatch, tmp_path):
     monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-very-secret")
     monkeypatch.setenv("API_KEYS", "key-very-secret")
     assert "very-secret" not in repr(load_settings())
+
+
+def test_the_cache_in_ram_is_as_large_as_it_was_set_or_not_too_large(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    quarter = ram().total_bytes // 4
+    assert config_of(load_settings()).ram_cache_bytes == min(8_192 * 2**20, quarter)
+    for set_to in (0, 8_192, 10**7):
+        monkeypatch.setenv("RAM_CACHE_MB", str(set_to))
+        assert config_of(load_settings()).ram_cache_bytes == set_to * 2**20
+
+
+def test_backends_ask_about_the_device_as_they_are_told():
+    assert config_of(load_settings(_env_file=None)).device_problem() is None
+    assert config_of(load_settings(_env_file=None), lambda: "it is lost").device_problem() == "it is lost"

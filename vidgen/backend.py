@@ -30,7 +30,7 @@ AVAILABLE = Availability(True)
 
 @dataclass(frozen=True, slots=True)
 class Footprint:
-    """What a render needs beside the disk, in bytes. The device's memory is the GPU's; with GPU_DEVICE=cpu it is RAM."""
+    """What a render needs beside the disk, in bytes. The device's memory is the GPU's, or RAM with GPU_DEVICE=cpu."""
 
     resident_bytes: int = 0                 # of the device's memory, for as long as the model is loaded
     peak_bytes: int = 0                     # of the device's memory while it renders, the resident part included
@@ -44,6 +44,7 @@ class Held:
     device_bytes: int = 0                   # of the device's memory, as its allocator counts: models, and what is spare
     spare_bytes: int = 0                    # of these: held by the allocator, and free for the next render
     shelf_bytes: int = 0                    # weights of models that are not loaded, kept in RAM
+    models: Mapping[str, str] | None = None # card id -> mode, of those loaded; None: as load and unload left it
 
 
 def no_problem() -> None:

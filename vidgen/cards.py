@@ -24,6 +24,13 @@ class BrokenCard(Exception):
     """A card cannot be used; the message names file, field and what was expected."""
 
 
+class Speed(Part):
+    """How quick a model is, where that is known before it has run here; of one render with the card's defaults."""
+
+    seconds: float = Field(gt=0)            # with the model loaded
+    on: str                                 # the device that the figure is for, as people name it
+
+
 class Card(Part):
     """One model, as its TOML file describes it."""
 
@@ -41,6 +48,7 @@ class Card(Part):
     steps: Range | None = None              # None: the model has no num_inference_steps
     parameters: dict[str, Parameter] = Field(default_factory=dict)
     memory: Memory = Memory()
+    speed: Speed | None = None              # of models whose speed somebody has published, or measured
     licence: Licence | None = None
     weights: Weights | None = None          # models that run here
     keyframe_model: str | None = None       # for image-to-video models that get no image

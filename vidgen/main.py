@@ -9,6 +9,8 @@ from vidgen.api.app import create_app
 from vidgen.api.keys import keys_of
 from vidgen.api.serve import Server, allow_many_files, bind, port_of, url_of, way_out
 from vidgen.engine.engine import Engine
+from vidgen.engine.limits import refuse_contradictions
+from vidgen.engine.vram import START_WAIT_S, Vram
 from vidgen.errors import DiskLow, StartRefused
 from vidgen.media.files import Workspace
 from vidgen.registry import discover
@@ -42,6 +44,8 @@ def serve(settings: Settings) -> None:
 
     :raises StartRefused: in words for the person who starts it.
     """
+    vram = Vram(settings.gpu_device)
+    refuse_contradictions(settings, vram.read(wait_s=START_WAIT_S))
     workspace = Workspace(settings.workspace_dir, settings.min_free_mb * MB)
     workspace.prepare()
     bound = [] if settings.api_port else bind(settings.api_host, 0)
@@ -49,7 +53,7 @@ def serve(settings: Settings) -> None:
     try:
         bound = bound or bind(settings.api_host, settings.api_port)
         keys, key_file = keys_of(settings)
-        engine = Engine(settings, discover(settings), workspace)
+        engine = Engine(settings, discover(settings, vram.problem), workspace, vram=vram)
         engine.start()
         port = port_of(bound)
         server = Server(create_app(engine, keys), lambda: _announce(settings, port, key_file))

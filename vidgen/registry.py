@@ -7,20 +7,24 @@ with its reason and stops nothing; two cards with one id stop the start, with bo
 
 import importlib.util
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
-from vidgen.backend import Availability, Backend, BackendConfig
+from vidgen.backend import Availability, Backend, BackendConfig, no_problem
 from vidgen.cards import BrokenCard, Card, read_card
 from vidgen.errors import ModelUnavailable, NotFound, StartRefused
+from vidgen.ram import MIB, ram
 from vidgen.settings import Settings
 from vidgen.types import EncoderSettings, Lane
 
 log = logging.getLogger(__name__)
 
 GROUP = "vidgen.backends"
+CACHED_SHARE = 4
+"""RAM_CACHE_MB, where nobody set it, is at most one part in so many of the machine's RAM."""
+
 PREFERRED_LANES = (Lane.GPU, Lane.REMOTE, Lane.CPU)
 """Which kind of model serves a job that names none: local first, then hosted, then the stub."""
 
@@ -116,13 +120,16 @@ class Registry:
         return {model.backend.lane for model in self._models.values() if model.backend}
 
 
-def discover(settings: Settings) -> Registry:
-    """The registry of what is installed and of what MODELS_DIR holds."""
-    backends = dict(_backends(config_of(settings)))
+def discover(settings: Settings, device_problem: Callable[[], str | None] = no_problem) -> Registry:
+    """The registry of what is installed and of what MODELS_DIR holds.
+
+    :param device_problem: why the device that local models run on cannot be used now.
+    """
+    backends = dict(_backends(config_of(settings, device_problem)))
     return Registry(_models(backends, [*_card_files(settings), *_own_cards(backends)]))
 
 
-def config_of(settings: Settings) -> BackendConfig:
+def config_of(settings: Settings, device_problem: Callable[[], str | None] = no_problem) -> BackendConfig:
     """What backends are handed of *settings*."""
     tokens, base_urls = {"replicate": settings.replicate_api_token}, {"replicate": settings.replicate_base_url}
     return BackendConfig(
@@ -132,7 +139,17 @@ def config_of(settings: Settings) -> BackendConfig:
         base_urls={name: url for name, url in base_urls.items() if url},
         encoder=EncoderSettings(settings.encoder_preset, settings.encoder_crf, settings.encoder_threads),
         ffmpeg_timeout_s=settings.ffmpeg_timeout_s,
+        ram_cache_bytes=ram_cache_bytes(settings),
+        device_problem=device_problem,
     )
+
+
+def ram_cache_bytes(settings: Settings) -> int:
+    """What RAM_CACHE_MB comes to on this machine: as it was set, or else not too much of a small one's RAM."""
+    asked, there = settings.ram_cache_mb * MIB, ram().total_bytes
+    if "ram_cache_mb" in settings.model_fields_set or there is None:
+        return asked
+    return min(asked, there // CACHED_SHARE)
 
 
 def _backends(config: BackendConfig) -> Iterator[tuple[str, Backend | str]]:

@@ -47,7 +47,7 @@ class Settings(BaseSettings):
     ram_cache_mb: int = Field(8_192, ge=0)
     model_keep_alive_s: float = Field(900, gt=0)
     memory_wait_s: float = Field(600, ge=0)
-    swap_patience_s: float = Field(180, ge=0)
+    swap_patience_s: float = Field(900, ge=0)
 
     # files
     workspace_dir: Path = Path("workspace")

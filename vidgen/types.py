@@ -153,6 +153,7 @@ class Shot:
     poster: str | None = None
     preview: str | None = None
     error_message: str | None = None
+    made: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)     # how, by the step's kind (see Clip.made)
 
 
 @dataclass(frozen=True, slots=True)

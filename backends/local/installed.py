@@ -39,33 +39,6 @@ def diffusers_names() -> frozenset[str] | None:
     return frozenset(alias.name for node in imports for alias in node.names)
 
 
-@cache
-def gpu_problem(device: str) -> str | None:
-    """Why the GPU that the setting GPU_DEVICE names cannot be used; None where it is there. Asked once a process."""
-    import pynvml
-
-    try:
-        pynvml.nvmlInit()
-    except pynvml.NVMLError:
-        return "there is no NVIDIA GPU here"
-    try:
-        _handle(device)
-    except (pynvml.NVMLError, ValueError):
-        return f"there is no NVIDIA GPU {device!r} here"
-    finally:
-        pynvml.nvmlShutdown()
-    return None
-
-
-def _handle(device: str) -> object:
-    """NVML's handle of the GPU that *device* names."""
-    import pynvml
-
-    if device == "auto" or device.isdecimal():
-        return pynvml.nvmlDeviceGetHandleByIndex(0 if device == "auto" else int(device))
-    return pynvml.nvmlDeviceGetHandleByUUID(device)
-
-
 def _version(name: str) -> str:
     try:
         return version(name)

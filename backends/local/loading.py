@@ -6,7 +6,7 @@ Safetensors only, no code from the folder, no network. Runs in the inference pro
 import importlib
 import inspect
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from vidgen.errors import StepFailed, VidgenError
 
 if TYPE_CHECKING:
     import torch
+    from torch import nn
 
 log = logging.getLogger(__name__)
 
@@ -49,22 +50,36 @@ def device_of(setting: str) -> "torch.device":
         return torch.device("cpu")
     if not torch.cuda.is_available():
         raise StepFailed("torch sees no GPU here; GPU_DEVICE=cpu renders on the CPU", retryable=False)
-    return torch.device("cuda")
+    return torch.device("cuda", 0)
 
 
-def load_parts(layout: Layout, table: Table, device: "torch.device", control: Control) -> dict[str, Any]:
-    """The components by name, on *device*, ready for inference. Reports ``load`` after each.
+def load_parts(
+    layout: Layout, table: Table, device: "torch.device", control: Control,
+    settle: Callable[[str, "nn.Module"], None] = lambda name, network: None,
+) -> dict[str, Any]:
+    """The components by name, on the host, ready for inference on *device*. Reports ``load`` after each.
 
+    :param settle: is given each network once it is read.
     :raises StepFailed: naming the component or the file that cannot be loaded.
     """
+    from torch import nn
+
     count = len(layout.parts)
     control.step("load", 0, count)
     loaded = {}
     for i, part in enumerate(layout.parts, start=1):
         with _failures_of(part):
             loaded[part.name] = _load(part, table, device, control)
+            if isinstance(loaded[part.name], nn.Module):
+                settle(part.name, loaded[part.name])
         control.step("load", i, count)
     return loaded
+
+
+def weights_bytes(layout: Layout, table: Table) -> int:
+    """Of the files of all weights; where one is missing, it counts as nothing."""
+    files = (file for part in layout.parts for file in part.weights(part.variant(table.variant)))
+    return sum(file.stat().st_size for file in files if file.is_file())
 
 
 def class_of(part: Part) -> type:
@@ -89,7 +104,7 @@ def _load(part: Part, table: Table, device: "torch.device", control: Control) ->
         return cls.from_pretrained(part.folder, local_files_only=True)
     _refuse(part.weights_problem(variant))
     read_ahead(part.weights(variant), control.alive)
-    return _network(cls, part, variant, _dtype(part, table, device)).to(device).eval()
+    return _network(cls, part, variant, _dtype(part, table, device)).eval()
 
 
 def _refuse(problem: str | None) -> None:

@@ -1,8 +1,8 @@
 """Frames into the file that a shot asks for: an mp4, or a PNG."""
 
 import time
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from vidgen.backend import BackendConfig, Control
 from vidgen.types import Clip, RenderSpec, Still
@@ -15,9 +15,10 @@ PNG_EFFORT = 3
 
 
 def write_clip(
-    frames: Sequence["ndarray"], measured: dict[str, float], shot: RenderSpec, control: Control, config: BackendConfig
+    frames: Sequence["ndarray"], measured: Mapping[str, float], made: Mapping[str, Any], shot: RenderSpec,
+    control: Control, config: BackendConfig,
 ) -> Clip:
-    """Encode *frames* into ``shot.output``, reporting each as ``encode``.
+    """Encode *frames* into ``shot.output``, reporting each as ``encode``. Any thread.
 
     :raises Stopped: as *control* raised it; no file is left.
     :raises EncodeFailed: ffmpeg failed.
@@ -33,10 +34,12 @@ def write_clip(
             writer.write(frame.data)
             control.step("encode", i, len(frames))
     measured = {**measured, "encode_seconds": time.monotonic() - began}
-    return Clip(shot.output, shot.width, shot.height, len(frames), shot.fps, measured)
+    return Clip(shot.output, shot.width, shot.height, len(frames), shot.fps, measured, made)
 
 
-def write_still(frame: "ndarray", measured: dict[str, float], shot: RenderSpec, control: Control) -> Still:
+def write_still(
+    frame: "ndarray", measured: Mapping[str, float], made: Mapping[str, Any], shot: RenderSpec, control: Control
+) -> Still:
     """Write *frame* to ``shot.output`` as a PNG.
 
     :raises Stopped: as *control* raised it; no file is left.
@@ -53,4 +56,4 @@ def write_still(frame: "ndarray", measured: dict[str, float], shot: RenderSpec, 
     except BaseException:
         shot.output.unlink(missing_ok=True)
         raise
-    return Still(shot.output, shot.width, shot.height, measured)
+    return Still(shot.output, shot.width, shot.height, measured, made)

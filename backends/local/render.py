@@ -1,12 +1,14 @@
 """Has a loaded model make the frames of one shot. Runs in the inference process; knows nothing of files but the image.
 """
 
-import time
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from backends.local.account import Account
 from backends.local.call import make_call, needs, taken_by
 from backends.local.loaded import Loaded
+from backends.local.meter import Meter, on_device
+from backends.local.prepare import Images
 from backends.local.preview import EVERY_S_ON_CPU, Previews
 from backends.local.watch import Watch
 from vidgen.backend import PREVIEW_INTERVAL_S, Control
@@ -17,30 +19,36 @@ from vidgen.types import RenderSpec
 if TYPE_CHECKING:
     import torch
     from numpy import ndarray
-    from PIL.Image import Image
     from torch import Tensor
 
 
-def render_frames(loaded: Loaded, shot: RenderSpec, control: Control) -> tuple[list["ndarray"], dict[str, float]]:
-    """The frames that reach the encoder, each of [height, width, 3] bytes, and what was measured; a still is one frame.
+def render_frames(
+    loaded: Loaded, shot: RenderSpec, control: Control, images: Images | None = None
+) -> tuple[list["ndarray"], dict[str, float], dict[str, Any]]:
+    """The frames that reach the encoder, each of [height, width, 3] bytes, what was measured, and how they were made
+    (see :class:`Clip`); a still is one frame.
 
+    :param images: may have the shot's image already.
     :raises Stopped: as *control* raised it; the model is as good as before.
     :raises StepFailed: the shot and the model do not fit, or what the model made cannot be shown.
+    :raises torch.OutOfMemoryError: the memory did not suffice in any mode.
     """
     import torch
 
     cls = pipeline_class(loaded.classes, shot, loaded.table.names.get("image", "image"))
-    call = make_call(cls, loaded.table, shot, fitted_image(shot))
-    meter = Meter(loaded.device)
-    every_s = PREVIEW_INTERVAL_S if loaded.device.type == "cuda" else EVERY_S_ON_CPU
-    with torch.no_grad(), loaded.request(cls, call.overrides) as pipeline:
-        watch = Watch(control, Previews(getattr(pipeline, "vae", None), shot, every_s), meter.settle)
+    call = make_call(cls, loaded.table, shot, (images or Images()).take(shot))
+    on_gpu = loaded.device.type == "cuda"
+    meter = Meter(torch.cuda if on_gpu else None, lambda: on_device(loaded.networks().values()))
+    every_s = PREVIEW_INTERVAL_S if on_gpu else EVERY_S_ON_CPU
+    account = Account(control, shot.num_inference_steps, shot.adapt)
+    with torch.no_grad(), loaded.request(cls, call.overrides, account) as pipeline:
+        watch = Watch(account, Previews(getattr(pipeline, "vae", None), shot, every_s), meter)
         watch.scheduler(pipeline.scheduler)
         arguments = {**call.arguments, "generator": _generator(shot.seed)}
         with watch.networks(loaded.networks().values()):
-            frames = list(_in_bytes(loaded.family.frames(pipeline, arguments, watch)))
+            frames = list(_in_bytes(loaded.family.frames(pipeline, arguments, watch, account)))
     check_frames(frames, loaded.card, shot)
-    return frames, meter.read(watch)
+    return frames, meter.read(watch.at), account.made(loaded.mode)
 
 
 def pipeline_class(classes: Sequence[type], shot: RenderSpec, image: str = "image") -> type:
@@ -55,18 +63,6 @@ def pipeline_class(classes: Sequence[type], shot: RenderSpec, image: str = "imag
     if shot.image is not None and image not in taken_by(cls):
         raise StepFailed("this model takes no image", retryable=False)
     return cls
-
-
-def fitted_image(shot: RenderSpec) -> "Image | None":
-    """The shot's image, cut to the shot's shape and scaled to its size; never stretched."""
-    if shot.image is None:
-        return None
-    from PIL import Image
-
-    from vidgen.media.images import cover_crop
-
-    with Image.open(shot.image) as image:
-        return cover_crop(image.convert("RGB"), shot.width, shot.height, shot.focus)
 
 
 def to_bytes(batch: "Tensor") -> "ndarray":
@@ -91,29 +87,6 @@ def check_frames(frames: Sequence["ndarray"], card: Card, shot: RenderSpec) -> N
     if (len(frames), width, height) != (wanted, shot.width, shot.height):
         made, asked = f"{len(frames)} x {width} x {height}", f"{wanted} x {shot.width} x {shot.height}"
         raise StepFailed(f"{card.id} made frames of {made} pixels, not {asked}", retryable=False)
-
-
-class Meter:
-    """Takes the time and the memory of one request."""
-
-    def __init__(self, device: "torch.device"):
-        import torch
-
-        self._cuda = torch.cuda if device.type == "cuda" else None
-        if self._cuda:
-            self._cuda.reset_peak_memory_stats()
-        self._began = time.monotonic()
-
-    def settle(self) -> None:
-        """Wait until the device has done what it was given, so that the clock is read at the right time."""
-        if self._cuda:
-            self._cuda.synchronize()
-
-    def read(self, watch: Watch) -> dict[str, float]:
-        """What the request took; decoding begins with the last step."""
-        denoised = watch.at.get("render", self._began)
-        measured = {"denoise_seconds": denoised - self._began, "decode_seconds": time.monotonic() - denoised}
-        return measured | ({"peak_vram_bytes": float(self._cuda.max_memory_allocated())} if self._cuda else {})
 
 
 def _generator(seed: int) -> "torch.Generator":

@@ -7,7 +7,7 @@ from collections.abc import Set
 from importlib.util import find_spec
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from vidgen.cards import BrokenCard, Card
 
@@ -39,6 +39,30 @@ class SchedulerTable(BaseModel):
         return dict(self.model_extra or {})
 
 
+class MemoryTable(BaseModel):
+    """``[backend.memory]``: what ``footprint`` reckons with, in GB of 2**30 bytes, at the card's defaults on a GPU."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    weights: dict[str, Annotated[float, Field(gt=0)]] = Field(min_length=1)     # of each network
+    denoiser: str                           # which of them makes the denoising steps
+    encode: float = Field(ge=0)             # activations while text and image are read
+    denoise: float = Field(gt=0)            # of a step; of both branches of guidance where they are one batch
+    mask: float = Field(0, ge=0)            # of that, what grows with the square of frames x width x height
+    batched_guidance: bool = False          # whether those branches are one batch
+    decode: float = Field(gt=0)             # of decoding all frames; where there is a chunk, for each of its frames
+    chunk: str | None = None                # the parameter that says how many frames are decoded at once
+    streamed: bool = False                  # frames are decoded a few at a time, however many there are
+
+    @model_validator(mode="after")
+    def _adds_up(self) -> "MemoryTable":
+        if self.denoiser not in self.weights:
+            raise ValueError(f"denoiser: there are no weights of {self.denoiser!r}")
+        if self.mask > self.denoise:
+            raise ValueError("mask: it is a part of denoise, and larger")
+        return self
+
+
 class Table(BaseModel):
     """The whole table."""
 
@@ -53,6 +77,7 @@ class Table(BaseModel):
     scheduler: SchedulerTable = SchedulerTable()
     arguments: dict[str, Any] = Field(default_factory=dict)  # constants of every call
     names: dict[str, NameInCall] = Field(default_factory=dict)  # ours -> the call's, or scheduler.KEY, or guider.KEY
+    memory: MemoryTable | None = None                       # None: nothing is known but the card's [memory]
 
     @field_validator("family")
     @classmethod
@@ -94,6 +119,9 @@ def check_names(card: Card, table: Table) -> None:
         raise BrokenCard(f"{file_of(card)}: backend.arguments.{name}: a job says that itself")
     for name in (table.arguments.keys() | own) & set(OWN):
         raise BrokenCard(f"{file_of(card)}: backend: {name!r} is the backend's own business")
+    chunk = table.memory.chunk if table.memory else None
+    if chunk is not None and (chunk not in card.parameters or card.parameters[chunk].type != "integer"):
+        raise BrokenCard(f"{file_of(card)}: backend.memory.chunk: this card has no integer parameter {chunk!r}")
 
 
 def check_classes(card: Card, table: Table, names: Set[str] | None) -> None:

@@ -1,16 +1,18 @@
 """What happens inside of a pipeline, told to the engine: the steps of its scheduler, the blocks of its networks.
 
-Nothing here changes a bit of what is computed.
+Nothing here changes a bit of what is computed. Inside of a step of one request another one may run, with the same
+networks: what the outer one has hung on them stays there, and is silent meanwhile.
 """
 
 import functools
 import inspect
 import itertools
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
+from backends.local.meter import Meter
 from backends.local.preview import Previews
 from vidgen.backend import Control, Preview
 
@@ -18,18 +20,42 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 
+_running: ContextVar["Watch | None"] = ContextVar("_running", default=None)
+"""The watch of the innermost request of this thread."""
+
+
+@contextmanager
+def aside() -> Iterator[None]:
+    """Inside, something runs that is not the present request's: it is not reported, measured or stopped by that one."""
+    outer = _running.get()
+    if outer is None:
+        yield
+        return
+    token = _running.set(None)
+    try:
+        with outer.meter.interrupted():
+            yield
+    finally:
+        _running.reset(token)
+
+
 class Watch:
     """One request's line to the engine.
 
-    ``at`` keeps when each phase was last heard of, on the clock of ``time.monotonic``.
+    ``at`` keeps when each phase was last heard of, on the clock of its meter.
     """
 
-    def __init__(self, control: Control, previews: Previews, settle: Callable[[], None]):
+    def __init__(self, control: Control, previews: Previews, meter: Meter):
         self.at: dict[str, float] = {}
+        self.meter = meter
         self._control = control
         self._previews = previews
-        self._settle = settle               # waits until the device has done what it was given
         self._done: dict[str, float] = {}
+
+    @property
+    def runs(self) -> bool:
+        """Whether what happens now is this request's, and not that of one inside of it."""
+        return _running.get() is self
 
     def step(self, phase: str, i: int, n: int, preview: Preview | None = None) -> None:
         """Report progress; what would go backwards is a sign of life only.
@@ -39,8 +65,8 @@ class Watch:
         if i / n <= self._done.get(phase, -1.0):
             return self._control.alive()
         if i == n:
-            self._settle()
-        self._done[phase], self.at[phase] = i / n, time.monotonic()
+            self.meter.settle()
+        self._done[phase], self.at[phase] = i / n, self.meter.now()
         return self._control.step(phase, i, n, preview)
 
     def scheduler(self, scheduler: Any) -> None:
@@ -55,11 +81,14 @@ class Watch:
 
     @contextmanager
     def networks(self, networks: Iterable["nn.Module"]) -> Iterator[None]:
-        """Inside, every block of *networks* begins with a sign of life, so that a cancel is heard within a step."""
-        with ExitStack() as hooks:
+        """Inside, what happens is this request's, and every block of *networks* begins with a sign of life, so that a
+        cancel is heard within a step.
+        """
+        with ExitStack() as left:
+            left.callback(_running.reset, _running.set(self))
             for network in networks:
                 for block in blocks(network):
-                    hooks.callback(block.register_forward_pre_hook(lambda *_: self._control.alive()).remove)
+                    left.callback(block.register_forward_pre_hook(self._alive).remove)
             yield
 
     @contextmanager
@@ -69,17 +98,21 @@ class Watch:
         A unit is one block for one frame of the latents, since causal decoders take them a few at a time. Where there
         is no decoder, nothing is reported.
         """
-        with ExitStack() as hooks:
+        with ExitStack() as left:
             if not hasattr(vae, "decoder"):
                 yield
                 return
             progress = _Decoding(self, len(parts := _outermost(vae.decoder)))
+            left.callback(_put_back, vae, vars(vae).get("decode"))
             vae.decode = progress.around(vae.decode)
-            hooks.callback(delattr, vae, "decode")
-            hooks.callback(vae.decoder.register_forward_pre_hook(progress.begin_pass).remove)
+            left.callback(vae.decoder.register_forward_pre_hook(progress.begin_pass).remove)
             for part in parts:
-                hooks.callback(part.register_forward_hook(progress.block_done).remove)
+                left.callback(part.register_forward_hook(progress.block_done).remove)
             yield
+
+    def _alive(self, *_: Any) -> None:
+        if self.runs:
+            self._control.alive()
 
 
 class _Decoding:
@@ -95,6 +128,8 @@ class _Decoding:
 
         @functools.wraps(decode)
         def decoded(*args: Any, **kwargs: Any) -> Any:
+            if not self._watch.runs:
+                return decode(*args, **kwargs)
             latents, *_ = (*args, *kwargs.values())
             self._units, self._done = max(self._blocks * _frames(latents), 1), 0
             self._watch.step("decode", 0, self._units)
@@ -105,12 +140,22 @@ class _Decoding:
         return decoded
 
     def begin_pass(self, decoder: "nn.Module", inputs: tuple[Any, ...]) -> None:
-        self._frames = _frames(inputs[0]) if inputs else 1
+        if self._watch.runs:
+            self._frames = _frames(inputs[0]) if inputs else 1
 
     def block_done(self, *_: Any) -> None:
         """After one block; the last unit is left to the end of the whole, where tiles make more passes than frames."""
-        self._done += self._frames
-        self._watch.step("decode", min(self._done, self._units - 1), self._units)
+        if self._watch.runs:
+            self._done += self._frames
+            self._watch.step("decode", min(self._done, self._units - 1), self._units)
+
+
+def _put_back(vae: Any, decode: Callable[..., Any] | None) -> None:
+    """Undo what was set as the object's own ``decode``; None where it had none."""
+    if decode is None:
+        del vae.decode
+    else:
+        vae.decode = decode
 
 
 def blocks(network: "nn.Module") -> list["nn.Module"]:

@@ -61,6 +61,11 @@ class ReplicateBackend(Backend):
             with closing(Service(token, base_url)) as service:
                 service.insist_on_cancel(prediction)
 
+    def price_usd(self, model: Card, shot: RenderSpec) -> float | None:
+        """By the card's price, where that does not depend on how long the model itself takes."""
+        seconds = shot.num_frames / shot.fps if model.makes_video else 0.0
+        return read_table(model).cost_usd(None, seconds)
+
     def render(self, model: Card, shot: RenderSpec, control: Control) -> Clip | Still:
         """Have *shot* made at Replicate, and bring it here.
 

@@ -15,12 +15,15 @@ from contextlib import closing, contextmanager
 from datetime import datetime
 from pathlib import Path
 
+from testweights.cards import small_card
+
 from bench.figures import Report, percentile, spread, tail
 from bench.load import run_load
 from bench.server import ROOT, Client, Server
 
 NAME = "local"
-MODEL = "local:svd-xt"
+CARD = "small-svd"
+MODEL = f"local:{CARD}"
 SIZE = (256, 256)
 STEPS = 12
 PAIRS = 6
@@ -34,18 +37,22 @@ ROUNDS = 3
 
 def run(report: Report) -> None:
     with tempfile.TemporaryDirectory(prefix="vidgen-bench-") as folder:
-        weights = Path(folder) / "weights"
-        _make_weights(weights / "svd-xt")
-        with Server(WEIGHTS_DIR=weights, GPU_DEVICE="cpu") as server, closing(server.client()) as client:
+        models, weights = Path(folder) / "models", Path(folder) / "weights"
+        make_model(models, weights)
+        settings = {"MODELS_DIR": models, "WEIGHTS_DIR": weights, "GPU_DEVICE": "cpu"}
+        with Server(**settings) as server, closing(server.client()) as client:
             job = _job(_upload(server.port))
             first = client.wait_for(client.post(**job))
-            _overhead(report, client, job, weights / "svd-xt", first["parameters"])
+            _overhead(report, client, job, weights / CARD, first["parameters"])
             _latency(report, server, client, job)
 
 
-def _make_weights(folder: Path) -> None:
+def make_model(models: Path, weights: Path) -> None:
+    """Write a small model's card into *models* and its weights into *weights*."""
+    models.mkdir()
+    (card := models / f"{CARD}.toml").write_text(small_card("svd-xt", CARD), "utf-8")
     script = ROOT / "scripts" / "make_test_weights.py"
-    subprocess.run([sys.executable, script, "svd-xt", "--into", folder.parent], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run([sys.executable, script, card, "--into", weights], check=True, stdout=subprocess.DEVNULL)
 
 
 def _upload(port: int) -> str:

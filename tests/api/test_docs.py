@@ -63,7 +63,7 @@ def test_the_contracts_routes_are_described(described):
         "DELETE /api/v1/jobs/{job_id}", "POST /api/v1/jobs/{job_id}/cancel", "GET /api/v1/jobs/{job_id}/recipe",
         "GET /api/v1/jobs/{job_id}/events", "GET /api/v1/jobs/{job_id}/video", "GET /api/v1/queue",
         "POST /api/v1/queue/pause", "POST /api/v1/queue/resume", "POST /api/v1/storyboards", "POST /api/v1/upload",
-        "GET /videos/{job_id}/{file}",
+        "GET /api/v1/gpu", "POST /api/v1/gpu/release", "GET /videos/{job_id}/{file}",
     }
 
 

@@ -1,5 +1,7 @@
 """Jobs over HTTP."""
 
+import json
+
 import pytest
 
 from tests.api import check
@@ -81,6 +83,54 @@ def test_a_dry_run_queues_nothing(server):
     assert answer.status_code == 200
     assert answer.json()["num_shots"] == 2 and answer.json()["effective"]["width"] == 64
     assert server.get("/api/v1/jobs").json()["total"] == before
+
+
+def test_a_dry_run_says_how_long_and_how_much(server, finished):
+    asked = {"user_prompt": finished["user_prompt"], "max_shots": 2}
+    said = post(server, SMALL | asked | {"dry_run": True}).json()
+    assert said["source"] == "measured" and said["seconds"] > 0
+    assert said["by_kind"].keys() == {"plan", "render", "assemble"}
+    assert said["seconds"] == pytest.approx(sum(said["by_kind"].values()), abs=0.02)
+    assert said["eta_seconds"] == pytest.approx(said["wait_seconds"] + said["seconds"], abs=0.02)
+    assert said["fits"] is True and check.UTC.fullmatch(said["estimated_start"])
+    assert [said[name] for name in ("mode", "peak_vram_bytes", "price_usd", "fit_note")] == [None] * 4
+    longer = post(server, SMALL | asked | {"num_frames": 50, "dry_run": True}).json()
+    assert longer["source"] == "estimated"
+    assert longer["by_kind"]["render"] > 3 * said["by_kind"]["render"]
+
+
+def test_jobs_say_when_they_start_and_end(server, finished, held):
+    running = [held(), held()]
+    for job_id in running:
+        server.wait_for_step(job_id, "Generating")
+    waiting = post(server, SMALL).json()
+    assert (waiting["status"], waiting["position"]) == ("queued", 1)
+    assert waiting["eta_seconds"] > 0 and check.UTC.fullmatch(waiting["estimated_start"])
+    queue = {job["id"]: job for job in server.get("/api/v1/queue").json()["jobs"]}
+    listed = {job["id"]: job for job in server.get("/api/v1/jobs").json()["jobs"]}
+    for job_id in running:
+        job = server.get(f"/api/v1/jobs/{job_id}").json()
+        assert job["estimated_start"] is queue[job_id]["estimated_start"] is None
+        assert job["eta_seconds"] >= 0 and queue[job_id]["eta_seconds"] >= 0 and listed[job_id]["eta_seconds"] >= 0
+    assert queue[waiting["id"]]["eta_seconds"] > 0 and listed[waiting["id"]]["eta_seconds"] > 0
+    server.post("/api/v1/queue/pause")
+    unsure = server.get(f"/api/v1/jobs/{waiting['id']}").json()
+    server.post("/api/v1/queue/resume")
+    assert (unsure["position"], unsure["eta_seconds"], unsure["estimated_start"]) == (1, None, None)
+    assert (finished["eta_seconds"], finished["estimated_start"]) == (None, None)
+    remove(server, waiting["id"])
+
+
+def test_every_progress_message_says_when(server, finished):
+    job_id = server.submit(max_shots=2, user_prompt=finished["user_prompt"])
+    server.wait(job_id)
+    lines = server.get(f"/api/v1/jobs/{job_id}/events?since=0").text.splitlines()
+    said = [json.loads(line[6:]) for line in lines if line.startswith("data: ")]
+    progress = [message for message in said if message["type"] == "progress"]
+    assert progress[0]["position"] == 1 and check.UTC.fullmatch(progress[0]["estimated_start"])
+    assert progress[0]["eta_seconds"] > 0 and progress[-1]["eta_seconds"] == 0
+    for message in progress[1:]:
+        assert message["position"] is message["estimated_start"] is None and message["eta_seconds"] >= 0
 
 
 @pytest.mark.parametrize(
@@ -173,7 +223,7 @@ def test_the_recipe_says_what_determined_the_video(server, finished):
     check.error(server.get("/api/v1/jobs/job_none/recipe"), 404, "not_found")
 
 
-@pytest.mark.parametrize("path", ["/api/v1/jobs/x/edits", "/api/v1/jobs/x/retry", "/api/v1/gpu/release"])
+@pytest.mark.parametrize("path", ["/api/v1/jobs/x/edits", "/api/v1/jobs/x/retry"])
 def test_routes_that_are_not_there_yet(server, path):
     check.error(server.post(path), 404, "not_found")
 

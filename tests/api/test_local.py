@@ -1,7 +1,6 @@
 """Local models through the real server: small pipelines with random values, in the released layout, on the CPU."""
 
 import json
-import re
 import shutil
 from collections.abc import Iterator
 from io import BytesIO
@@ -14,13 +13,15 @@ import websocket
 from PIL import Image
 
 from scripts.make_test_weights import make
+from scripts.testweights.cards import small_card
 from tests.api import check
 from tests.fakes import gpu
-from tests.server import ROOT, Server, started
+from tests.server import Server, started
 from vidgen.media.video import inspect, read_metadata
 
-CARDS = ROOT / "backends" / "models"
-WEIGHTS = {"small-svd": "StableVideoDiffusionPipeline", "sd-turbo": "StableDiffusionPipeline", "mine": "LTXPipeline"}
+WEIGHTS = {
+    "small-svd": "StableVideoDiffusionPipeline", "small-turbo": "StableDiffusionPipeline", "mine": "LTXPipeline",
+}
 SMALL = {
     "model_id": "local:small-svd", "width": 64, "height": 64, "num_frames": 25, "num_inference_steps": 3, "seed": 5,
 }
@@ -42,9 +43,8 @@ backend = { pipeline = "LTXPipeline", dtype = "bfloat16", names = { fps = "frame
 
 
 def svd_card(provider: str, name: str) -> str:
-    """The card of SVD XT, for another backend and by another name, with smaller sizes."""
-    card = (CARDS / "local-svd-xt.toml").read_text().replace("min = 256", "min = 64")
-    return re.sub(r"(?m)^name = .*", f'name = "{name}"', card.replace('"local"', f'"{provider}"', 1), count=1)
+    """The card of SVD XT, for another backend and by another name, as small as its weights here."""
+    return small_card("svd-xt", name, provider, keyframe_model="local:small-turbo")
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +63,7 @@ def local(tmp_path_factory, weights) -> Iterator[SimpleNamespace]:
     (root / "models").mkdir()
     (root / "models" / "mine.toml").write_text(MINE)
     (root / "models" / "small.toml").write_text(svd_card("local", "small-svd"))
+    (root / "models" / "turbo.toml").write_text(small_card("sd-turbo", "small-turbo"))
     (root / "models" / "mortal.toml").write_text(svd_card("mortal", "mortal-svd"))
     environment = {name.lower(): value for name, value in gpu.install(root / "packages").items()}
     with started(
@@ -106,14 +107,14 @@ def test_a_prompt_becomes_a_storyboard_keyframes_shots_and_one_video(local, tmp_
             assert [(i, of) for s, w, i, of in steps if (s, w) == (shot, what)] == [(i, n) for i in range(1, n + 1)]
 
     job = local.server.get(f"/api/v1/jobs/{said[-1]['job_id']}").json()
-    assert job["keyframe_model_id"] == "local:sd-turbo"
+    assert job["keyframe_model_id"] == "local:small-turbo"
     assert all(shot["keyframe_url"] and shot["video_url"] for shot in job["storyboard"]["shots"])
     video = tmp_path / "video.mp4"
     video.write_bytes(local.server.get(job["output_video_url"]).content)
     probe = inspect(video, num_frames=50)
     assert (probe.width, probe.height, probe.codec) == (64, 64, "h264")
     recipe = json.loads(read_metadata(video)["comment"])
-    assert recipe["model"]["id"] == "local:small-svd" and recipe["keyframe_model"]["id"] == "local:sd-turbo"
+    assert recipe["model"]["id"] == "local:small-svd" and recipe["keyframe_model"]["id"] == "local:small-turbo"
     assert {"torch", "diffusers", "transformers"} <= recipe["model"]["versions"].keys()
     assert recipe["seed"] == 5 and recipe["effective"]["parameters"]["decode_chunk_size"] == 8
 
@@ -171,7 +172,7 @@ def test_a_pipeline_that_dies_is_replaced_and_the_job_completes(local, phase, st
     ({"parameters": {"motion_bucket_id": 999}}, "parameters.motion_bucket_id", "must be at most"),
     ({"parameters": {"strength": 1}}, "parameters.strength", "takes no such parameter"),
     ({"negative_prompt": "rain"}, "negative_prompt", "does not take it"),
-    ({"model_id": "local:sd-turbo"}, "model_id", "makes images, not video"),
+    ({"model_id": "local:small-turbo"}, "model_id", "makes images, not video"),
     ({"keyframe_model_id": "local:small-svd"}, "keyframe_model_id", "does not draw images from text"),
 ])
 def test_what_the_model_cannot_do_is_refused_before_anything_is_queued(local, wrong, field, said):

@@ -13,7 +13,8 @@ GET /api/v1/health, GET /api/v1/ready, GET /api/v1/models, GET /api/v1/models/{m
 GET /api/v1/jobs, GET /api/v1/jobs/{job_id}, PATCH /api/v1/jobs/{job_id}, DELETE /api/v1/jobs/{job_id},
 POST /api/v1/jobs/{job_id}/cancel, GET /api/v1/jobs/{job_id}/recipe, GET /api/v1/jobs/{job_id}/events,
 GET /api/v1/jobs/{job_id}/video, POST /api/v1/upload, POST /api/v1/storyboards, GET /api/v1/queue,
-POST /api/v1/queue/pause, POST /api/v1/queue/resume, GET /videos/{job_id}/{file}
+POST /api/v1/queue/pause, POST /api/v1/queue/resume, GET /api/v1/gpu, POST /api/v1/gpu/release,
+GET /videos/{job_id}/{file}
 """
 CASES = 100
 BOUNDS = {

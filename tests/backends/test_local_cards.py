@@ -6,10 +6,13 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from backends.local import LocalBackend
 from backends.local.families import family
 from backends.local.table import read_table
 from scripts.make_test_weights import PIPELINES, make
+from scripts.testweights.cards import small_card
 from scripts.testweights.cogvideox import IMAGE_PX
+from vidgen.backend import BackendConfig
 from vidgen.cards import Card, read_card
 from vidgen.errors import InvalidInput
 from vidgen.request import JobRequest
@@ -76,6 +79,16 @@ def test_says_where_its_figures_come_from(name):
 @every
 def test_there_are_test_weights_of_its_class(name):
     assert CARDS[name].backend["pipeline"] in PIPELINES
+
+
+@every
+def test_the_same_card_for_test_weights_needs_little_memory(name, tmp_path):
+    (file := tmp_path / "small.toml").write_text(small_card(name, "small", "local", keyframe_model="local:other"))
+    card, backend = read_card(file), LocalBackend(BackendConfig(tmp_path, device="cpu"))
+    backend.check(card)
+    assert card.id == "local:small" and card.keyframe_model in (None, "local:other")
+    assert backend.modes(card) == backend.modes(CARDS[name])
+    assert backend.footprint(card, None).peak_bytes < 2**30 < backend.footprint(CARDS[name], None).peak_bytes
 
 
 @every

@@ -1,37 +1,23 @@
-"""Backends for the GPU lane that die where they are told to, and the door through which a server finds them.
+"""Backends for the GPU lane that fail where they are told to, and the door through which a server finds them.
 
-``trial`` needs no torch: it writes grey frames. ``mortal`` is the real local backend (see ``mortal.py``). Both read in
-a file when and how they die, since no parameter of a job could say it.
+``trial`` needs neither torch nor a GPU (see ``trial.py``); ``mortal`` is the real local backend (see ``mortal.py``).
+Both read in a file when something happens to them, and how, since no parameter of a job could say it.
 """
 
 import os
 import signal
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from vidgen.backend import AVAILABLE, Availability, Backend, Control, Preview
-from vidgen.cards import Card
-from vidgen.media.video import ClipWriter
-from vidgen.types import Clip, Lane, RenderSpec
+from vidgen.backend import Control, Preview
+from vidgen.errors import OutOfVram, StepFailed
 
 ROOT = Path(__file__).parents[2]
 DEATHS = "TEST_DEATHS"
-"""Names a file with a line for each death to come: ``PHASE STEP HOW``. Whoever dies takes the first line off."""
-
-CARD = """
-provider = "{provider}"
-name = "{name}"
-title = "Trial"
-description = "Grey frames, through the inference process"
-capabilities = {{ text_to_video = true, image_to_video = true }}
-width = {{ default = 64, min = 16, max = 256, step = 2 }}
-height = {{ default = 64, min = 16, max = 256, step = 2 }}
-frames = {{ default = 5, min = 1, max = 99 }}
-fps = {{ default = 8, min = 1, max = 30 }}
-steps = {{ default = 4, min = 1, max = 1000, step = 1 }}
-"""
+"""Names a file with a line for each thing to come: ``PHASE STEP HOW``. Whoever meets it takes its line off."""
 
 
 def install(folder: Path) -> dict[str, str]:
@@ -41,37 +27,30 @@ def install(folder: Path) -> dict[str, str]:
     metadata = folder / "gpu_trials-1.0.dist-info"
     metadata.mkdir(parents=True)
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: gpu-trials\nVersion: 1.0\n")
-    offered = "trial = tests.fakes.gpu:TrialBackend\nmortal = tests.fakes.mortal:MortalBackend\n"
+    offered = "trial = tests.fakes.trial:TrialBackend\nmortal = tests.fakes.mortal:MortalBackend\n"
     (metadata / "entry_points.txt").write_text(f"[vidgen.backends]\n{offered}")
     plan_deaths(folder)
     return {"PYTHONPATH": os.pathsep.join([str(folder), str(ROOT)]), DEATHS: str(folder / "deaths")}
 
 
 def plan_deaths(folder: Path, *deaths: tuple[str, int, str]) -> None:
-    """Each of *deaths*, a phase, a step of it and how, happens once, in this order."""
-    (folder / "deaths").write_text("".join(f"{phase} {step} {how}\n" for phase, step, how in deaths))
+    """Each of *deaths*, a phase, a step of it and how, happens once; equal ones one after the other. A phase of one
+    model alone is ``one/render``. How is one of those that :func:`meet` knows.
+    """
+    (folder / "go").unlink(missing_ok=True)
+    _write(folder / "deaths", [f"{phase} {step} {how}\n" for phase, step, how in deaths])
 
 
-class DyingControl:
-    """A ``Control`` that passes everything on, and dies at its hour."""
-
-    def __init__(self, control: Control):
-        self._control = control
-        self._plan = Path(os.environ[DEATHS])
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._control, name)
-
-    def step(self, phase: str, i: int, n: int, preview: Preview | None = None) -> None:
-        self._control.step(phase, i, n, preview)
-        planned = self._plan.read_text().splitlines(keepends=True)
-        if planned and planned[0].split()[:2] == [phase, str(i)]:
-            self._plan.write_text("".join(planned[1:]))
-            die(planned[0].split()[2])
+def release(folder: Path) -> None:
+    """Let everything go on that is held, and nothing be held any more."""
+    (folder / "go").touch()
 
 
-def die(how: str) -> None:
-    """Die as *how* says: a signal's name, ``exit``, ``raise``, or ``hang``, which lives on and says nothing."""
+def meet(how: str, control: Control, folder: Path) -> None:
+    """What is planned happens: a signal's name; ``exit``; ``raise``, as a bug does; ``hang``, which lives on and says
+    nothing; ``fail``; ``oom``, out of memory with no way on; ``sink``, out of memory with a mode left, in models that
+    know how; ``hold``, which waits for :func:`release` and hears a cancel.
+    """
     if how.startswith("SIG"):
         os.kill(os.getpid(), signal.Signals[how])
         time.sleep(60)
@@ -79,40 +58,59 @@ def die(how: str) -> None:
         os._exit(3)
     elif how == "raise":
         raise RuntimeError("a secret path /root/x")
-    time.sleep(600)
+    elif how == "fail":
+        raise StepFailed("it failed as planned")
+    elif how == "oom":
+        raise OutOfVram("it needs more memory than there is")
+    elif how == "sink":
+        raise RanOut
+    elif how == "hold":
+        while not (folder / "go").exists():
+            control.alive()
+            time.sleep(0.005)
+    else:
+        time.sleep(600)
 
 
-class TrialBackend(Backend):
-    """Grey frames, one a step, each a little brighter."""
+class RanOut(Exception):
+    """The memory did not suffice at this step; the same step may be done in the next mode down."""
 
-    provider = "trial"
-    lane = Lane.GPU
 
-    def availability(self, model: Card) -> Availability:
-        return AVAILABLE
+class DyingControl:
+    """A ``Control`` that passes everything on, and meets what is planned.
 
-    def load(self, model: Card, mode: str, control: Control) -> None:
-        DyingControl(control).step("load", 1, 1)
+    :param name: of the model.
+    """
 
-    def render(self, model: Card, shot: RenderSpec, control: Control) -> Clip:
-        control = DyingControl(control)
-        for i in range(1, shot.num_inference_steps + 1):
-            control.step("render", i, shot.num_inference_steps, lambda: b"\xff\xd8a picture")
-            time.sleep(0.02)
-            control.check()
-        control.step("decode", 1, 1)
-        self._encode(shot, control)
-        control.note("attempt", f"attempt {shot.attempt}, {shot.seed}")
-        return Clip(shot.output, shot.width, shot.height, shot.num_frames, shot.fps, {"pid": os.getpid()})
+    _reading = threading.Lock()
 
-    def versions(self) -> Mapping[str, str]:
-        return {"trial": "1"}
+    def __init__(self, control: Control, name: str = ""):
+        self._control = control
+        self._name = name
+        self._plan = Path(os.environ[DEATHS])
 
-    def _encode(self, shot: RenderSpec, control: Control) -> None:
-        with ClipWriter(
-            shot.output, width=shot.width, height=shot.height, fps=shot.fps, encoder=self.config.encoder,
-            tick=control.check,
-        ) as writer:
-            for i in range(1, shot.num_frames + 1):
-                writer.write(bytes([10 * i]) * (shot.width * shot.height * 3))
-                control.step("encode", i, shot.num_frames)
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._control, name)
+
+    def step(self, phase: str, i: int, n: int, preview: Preview | None = None) -> None:
+        self._control.step(phase, i, n, preview)
+        if (how := self._planned(phase, i)) is not None:
+            meet(how, self._control, self._plan.parent)
+
+    def _planned(self, phase: str, i: int) -> str | None:
+        with self._reading:
+            lines = self._plan.read_text().splitlines(keepends=True)
+            for line in lines:
+                where, step, how = line.split()
+                if where in (phase, f"{self._name}/{phase}") and step == str(i):
+                    lines.remove(line)
+                    _write(self._plan, lines)
+                    return how
+        return None
+
+
+def _write(file: Path, lines: Sequence[str]) -> None:
+    """At once: the other process never reads half of it."""
+    beside = file.with_name(f"{file.name}.{os.getpid()}")
+    beside.write_text("".join(lines))
+    beside.replace(file)

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from tests.fakes import gpu
+from tests.fakes.trial import card
 from tests.server import Server, started
 
 STALL_S = 1.0
@@ -22,7 +23,7 @@ def trial(tmp_path_factory) -> Iterator[SimpleNamespace]:
     """A server with the trial model, and the folder in which deaths are planned."""
     root = tmp_path_factory.mktemp("deaths")
     (root / "models").mkdir()
-    (root / "models" / "one.toml").write_text(gpu.CARD.format(provider="trial", name="one"))
+    (root / "models" / "one.toml").write_text(card("one"))
     environment = {name.lower(): value for name, value in gpu.install(root / "packages").items()}
     patience = {"stall_s": STALL_S, "cancel_grace_s": STALL_S}
     with started(root / "workspace", models_dir=root / "models", **patience, **environment) as server:

@@ -1,39 +1,25 @@
-"""The GPU lane's child: what crosses, how it is stopped, and how its death is told."""
+"""The GPU lane's child: what crosses, what it holds, how it is stopped, and how its death is told."""
 
 import os
 import signal
-import subprocess
-import sys
 import time
-from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from tests.fakes import gpu
-from tests.inference.conftest import Recorder, named
-from vidgen.errors import Cancelled, InferenceDied, Interrupted, Overdue, StepFailed
+from tests.fakes.trial import MB
+from tests.inference.conftest import Recorder, named, wait_for
+from vidgen.errors import Cancelled, InferenceDied, Interrupted, OutOfVram, Overdue, StepFailed
 from vidgen.media.video import inspect
 
-
-def alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
-    except OSError:
-        return False
-
-
-def wait_until_gone(pid: int) -> None:
-    deadline = time.monotonic() + 10
-    while alive(pid):
-        assert time.monotonic() < deadline, f"process {pid} lives on"
-        time.sleep(0.02)
+MODES = {"whole": [100, 300], "two_pass": [100, 200]}
 
 
 def test_a_clip_is_rendered_in_another_process_and_every_step_is_reported(inference, card, spec):
     control = Recorder()
-    clip = inference().render(card, spec(), control)
-    assert clip.measured["pid"] != os.getpid()
+    running = inference()
+    clip = running.make(card, spec(), control)
+    assert clip.measured["pid"] == running.pid != os.getpid()
     assert inspect(clip.path, num_frames=5).width == 64
     assert control.said == [
         ("load", 0, 1), ("load", 1, 1), *[("render", i, 4) for i in range(1, 5)], ("decode", 1, 1),
@@ -41,50 +27,139 @@ def test_a_clip_is_rendered_in_another_process_and_every_step_is_reported(infere
     ]
     assert control.notes == [("attempt", "attempt 1, 7")]
     assert control.images == [b"\xff\xd8a picture"]
+    assert clip.made == {"mode": "whole"}
 
 
-def test_a_resident_model_is_not_loaded_again_and_another_takes_its_place(inference, card, spec, tmp_path):
-    running, other = inference(), named(tmp_path, "two")
+def test_a_backend_that_writes_the_clip_itself_is_as_good(inference, spec, tmp_path):
+    control = Recorder()
+    clip = inference().make(named(tmp_path, "one", at_once=True), spec(1), control)
+    assert inspect(clip.path, num_frames=5).width == 64
+    assert control.said[-1] == ("encode", 5, 5)
+
+
+def test_models_are_loaded_beside_each_other_and_each_only_once(inference, card, other, spec):
+    running = inference()
     loads = []
     for which in (card, card, other, card):
         control = Recorder()
-        running.render(which, spec(1), control)
+        running.make(which, spec(1), control)
         loads.append(("load", 1, 1) in control.said)
-    assert loads == [True, False, True, True]
+    assert loads == [True, False, True, False]
+    assert list(running.residents) == ["trial:one", "trial:two"]
 
 
-def test_the_child_has_low_priority_no_secrets_and_sees_the_gpu_that_it_should(inference, card, spec, monkeypatch):
-    monkeypatch.setenv("ANTHROPIC_API_KEY", "hush-1")
-    monkeypatch.setenv("REPLICATE_API_TOKEN", "hush-2")
+def test_what_is_loaded_and_held_is_known_and_what_is_busy(inference, spec, tmp_path):
+    one, two = named(tmp_path, "one", modes=MODES), named(tmp_path, "two", modes=MODES)
+    running = inference(ram_cache_mb=150)
+    assert (running.pid, running.residents, running.held.device_bytes) == (None, {}, 0)
+    began = time.time()
+    seen = {}
+    watching = Recorder(then={("render", 1): lambda: seen.update(running.residents)})
+    running.make(one, spec(1), watching)
+    assert seen["trial:one"].busy and not running.residents["trial:one"].busy
+    assert began <= seen["trial:one"].used_at <= running.residents["trial:one"].used_at <= time.time()
+    running.make(two, spec(1), mode="two_pass")
+    assert {name: at.mode for name, at in running.residents.items()} == {"trial:one": "whole", "trial:two": "two_pass"}
+    assert (running.held.device_bytes, running.held.shelf_bytes) == (200 * MB, 0)
+
+    running.unload("trial:one", keep=True)
+    assert list(running.residents) == ["trial:two"]
+    assert (running.held.device_bytes, running.held.shelf_bytes) == (100 * MB, 100 * MB)
+    running.unload("trial:two", keep=False)
+    assert (running.residents, running.held.device_bytes, running.held.shelf_bytes) == ({}, 0, 100 * MB)
+    running.unload("trial:one", keep=False)                 # it is not on the device
+    assert running.journal()[-2:] == ["unload one keep", "unload two"]
+    running.end()
+    assert (running.pid, running.residents, running.held.shelf_bytes) == (None, {}, 0)
+
+
+def test_a_model_in_another_mode_changes_it(inference, spec, tmp_path):
+    one = named(tmp_path, "one", modes=MODES)
     running = inference()
-    running._config = replace(running._config, device="cpu")
-    pid = int(running.render(card, spec(1), Recorder()).measured["pid"])
-    environment = Path(f"/proc/{pid}/environ").read_text()
-    assert os.getpriority(os.PRIO_PROCESS, pid) >= os.getpriority(os.PRIO_PROCESS, 0) + 10
-    assert "hush" not in environment
-    assert "CUDA_VISIBLE_DEVICES=\0" in environment and "HF_HUB_OFFLINE=1" in environment
-    assert "MALLOC_TRIM_THRESHOLD_=" in environment
+    assert running.make(one, spec(1)).made == {"mode": "whole"}
+    assert running.make(one, spec(1), mode="two_pass").made == {"mode": "two_pass"}
+    assert [line for line in running.journal() if "load" in line] == [
+        "load one whole", "unload one", "load one two_pass"
+    ]
+
+
+def test_a_mode_that_sank_during_a_render_is_known(inference, spec, tmp_path):
+    one = named(tmp_path, "one", modes=MODES)
+    running = inference(("render", 2, "sink"))
+    seen = {}
+    control = Recorder(then={("render", 3): lambda: seen.update(running.residents)})
+    clip = running.make(one, spec(), control)
+    assert clip.made == {"mode": "two_pass", "ran_out": ["render 2 of 4: whole -> two_pass"]}
+    assert seen["trial:one"].mode == running.residents["trial:one"].mode == "two_pass"
+
+
+@pytest.mark.parametrize("at", [("load", 1), ("render", 2), ("decode", 1)])
+def test_a_model_that_ran_out_of_memory_is_not_loaded_and_the_next_render_loads_it(inference, card, other, spec, at):
+    running = inference((f"one/{at[0]}", at[1], "oom"))
+    running.make(other, spec(1))
+    pid = running.pid
+    with pytest.raises(OutOfVram):
+        running.make(card, spec())
+    assert list(running.residents) == ["trial:two"]
+    control = Recorder()
+    assert running.make(card, spec(), control).measured["pid"] == pid
+    assert ("load", 1, 1) in control.said
+
+
+@pytest.mark.parametrize("at", [("load", 1), ("render", 2), ("decode", 1), ("encode", 2)])
+def test_a_failure_that_the_backend_foresaw_costs_the_command_alone(inference, card, spec, at):
+    running = inference((*at, "fail"))
+    with pytest.raises(StepFailed, match="it failed as planned"):
+        running.make(card, spec())
+    pid = running.pid
+    assert running.make(card, spec()).measured["pid"] == pid
+
+
+def test_what_renders_is_told_to_prepare_the_next(inference, card, spec):
+    running = inference(("render", 1, "hold"))
+    running.prepare(card, spec(seed=8))                     # no child: nothing to prepare
+
+    def prepare() -> None:
+        running.prepare(card, spec(seed=9))
+        wait_for(lambda: "prepare one 9" in running.journal())
+        gpu.release(running.packages)
+
+    running.make(card, spec(), Recorder(then={("render", 1): prepare}))
+    assert [line for line in running.journal() if "prepare" in line] == ["prepare one 9"]
+
+
+def test_how_long_nothing_rendered_is_measured_where_nothing_was_loaded(inference, card, other, spec):
+    running = inference()
+    first, second = (running.make(card, spec(1)) for _ in range(2))
+    assert "idle_seconds" not in first.measured
+    assert 0 <= second.measured["idle_seconds"] < 60
+    assert "interrupted_seconds" not in second.measured
+    assert "idle_seconds" not in running.make(other, spec(1)).measured
 
 
 @pytest.mark.parametrize("at", [("load", 0), ("render", 2), ("decode", 1), ("encode", 2)])
 def test_a_cancel_is_heard_in_every_phase_and_the_child_lives_on(inference, card, spec, at):
-    running = inference()
+    running = inference((*at, "hold"))
     with pytest.raises(Cancelled):
-        running.render(card, spec(40), Recorder(cancel_at=at))
-    first = running._child.process.pid
-    assert int(running.render(card, spec(1), Recorder()).measured["pid"]) == first
+        running.make(card, spec(), Recorder(cancel_at=at))
+    assert "encoded one 7" not in running.journal()
+    first = running.pid
+    gpu.release(running.packages)
+    assert running.make(card, spec(1)).measured["pid"] == first
 
 
 def test_an_interruption_stops_it_too(inference, card, spec):
     with pytest.raises(Interrupted):
-        inference().render(card, spec(40), Recorder(cancel_at=("render", 2), error=Interrupted("going down")))
+        inference().make(card, spec(40), Recorder(cancel_at=("render", 2), error=Interrupted("going down")))
 
 
-def test_a_child_that_does_not_hear_a_cancel_is_killed(inference, card, spec):
-    running = inference(("render", 2, "hang"), cancel_grace_s=0.2)
+@pytest.mark.parametrize("phase", ["render", "encode"])
+def test_a_child_that_does_not_hear_a_cancel_is_killed(inference, card, spec, phase):
+    running = inference((phase, 2, "hang"), cancel_grace_s=0.2)
     with pytest.raises(Cancelled):
-        running.render(card, spec(), Recorder(cancel_at=("render", 2)))
-    assert running.render(card, spec(1), Recorder()).num_frames == 5
+        running.make(card, spec(), Recorder(cancel_at=(phase, 2)))
+    assert running.pid is None
+    assert running.make(card, spec(1)).num_frames == 5
 
 
 @pytest.mark.parametrize(("how", "said"), [
@@ -93,8 +168,17 @@ def test_a_child_that_does_not_hear_a_cancel_is_killed(inference, card, spec):
 def test_a_death_is_told_with_its_cause_and_the_next_attempt_gets_a_new_child(inference, card, spec, how, said):
     running = inference(("render", 2, how))
     with pytest.raises(InferenceDied, match=said):
-        running.render(card, spec(), Recorder())
-    assert running.render(card, spec(attempt=2), Recorder()).num_frames == 5
+        running.make(card, spec())
+    assert (running.pid, running.residents) == (None, {})
+    assert running.make(card, spec(attempt=2)).num_frames == 5
+
+
+def test_a_child_that_cannot_start_is_charged_to_what_it_was_started_for(inference, card, monkeypatch):
+    running = inference()
+    monkeypatch.setenv("PYTHONPATH", "/nonexistent")
+    monkeypatch.setenv("PYTHONHOME", "/nonexistent")
+    with pytest.raises(InferenceDied, match="ended with code"):
+        running.load(card, "whole", Recorder())
 
 
 def test_a_child_that_says_nothing_is_ended_when_its_time_is_up(inference, card, spec):
@@ -105,70 +189,52 @@ def test_a_child_that_says_nothing_is_ended_when_its_time_is_up(inference, card,
 
     running = inference(("render", 2, "SIGSTOP"))
     with pytest.raises(Overdue):
-        running.render(card, spec(), Impatient())
-    assert running._child is None
-    assert running.render(card, spec(attempt=2), Recorder()).num_frames == 5
+        running.make(card, spec(), Impatient())
+    assert running.pid is None
+    assert running.make(card, spec(attempt=2)).num_frames == 5
 
 
-def test_what_nobody_foresaw_ends_the_child_and_says_nothing_of_it(inference, card, spec):
-    running = inference(("render", 2, "raise"))
+@pytest.mark.parametrize("phase", ["render", "encode"])
+def test_what_nobody_foresaw_ends_the_child_and_says_nothing_of_it(inference, card, spec, phase):
+    running = inference((phase, 2, "raise"))
     with pytest.raises(StepFailed, match=r"^internal error [0-9a-f]{8}$") as caught:
-        running.render(card, spec(), Recorder())
+        running.make(card, spec())
     assert caught.value.retryable
-    assert running.render(card, spec(), Recorder()).num_frames == 5
+    assert running.pid is None
+    assert running.make(card, spec()).num_frames == 5
 
 
 def test_a_child_that_died_while_it_was_idle_harms_no_job(inference, card, spec):
     running = inference()
-    first = int(running.render(card, spec(1), Recorder()).measured["pid"])
+    running.make(card, spec(1))
+    first = running.pid
     os.kill(first, signal.SIGKILL)
-    running._child.process.wait()
-    assert int(running.render(card, spec(1), Recorder()).measured["pid"]) != first
+    wait_for(lambda: running.pid is None)
+    assert running.residents == {}
+    with pytest.raises(Interrupted):                        # it had been loaded there: it has to be loaded again
+        running.render(card, spec(1), Recorder())
+    assert running.make(card, spec(1)).measured["pid"] != first
 
 
-def test_closing_ends_the_child(inference, card, spec):
-    running = inference()
-    pid = int(running.render(card, spec(1), Recorder()).measured["pid"])
-    running.close()
-    wait_until_gone(pid)
-
-
-START = """
-import os, signal
-from pathlib import Path
-from vidgen.backend import BackendConfig
-from vidgen.inference.process import Child
-
-child = Child(BackendConfig(weights_dir=Path(".")), "info", "text")
-child.hear(30)
-"""
-
-
-def orphan(then: str, **environment: str) -> int:
-    """The process id of a child whose parent died of ``kill -9`` after it did *then*."""
-    code = f"{START}\n{then}\nprint(child.process.pid, flush=True)\nos.kill(os.getpid(), signal.SIGKILL)"
-    parent = subprocess.run(
-        [sys.executable, "-c", code], cwd=gpu.ROOT, stdout=subprocess.PIPE, text=True, env=os.environ | environment
-    )
-    assert parent.returncode == -signal.SIGKILL
-    return int(parent.stdout)
-
-
-def test_the_child_dies_with_the_server_even_where_it_is_stopped():
-    wait_until_gone(orphan("os.kill(child.process.pid, signal.SIGSTOP)"))
-
-
-def test_a_child_with_no_leash_ends_with_the_connection():
-    wait_until_gone(orphan("", PATH="/nonexistent"))
+@pytest.mark.parametrize("how", ["SIGSTOP", "SIGKILL"])
+def test_unloading_is_certain_even_where_the_child_does_not_answer(inference, card, spec, how):
+    running = inference(unload_s=0.2)
+    running.make(card, spec(1))
+    os.kill(running.pid, signal.Signals[how])
+    running.unload("trial:one", keep=True)
+    assert (running.pid, running.residents) == (None, {})
+    assert running.make(card, spec(1)).num_frames == 5
 
 
 def test_a_fault_at_the_lanes_end_leaves_no_render_behind(inference, card, spec):
     class Unable(Recorder):
-        def note(self, code: str, message: str) -> None:
-            raise OSError("the disk is full")
+        def step(self, phase: str, i: int, n: int, preview: object = None) -> None:
+            if phase == "render":
+                raise OSError("the disk is full")
 
     running = inference()
     with pytest.raises(OSError):
-        running.render(card, spec(1), Unable())
-    assert running._child is None
-    assert running.render(card, spec(1), Recorder()).num_frames == 5
+        running.make(card, spec(1000), Unable())
+    pid = running.pid
+    assert running.make(card, spec(1)).measured["pid"] == pid
+    assert running.journal().count("rendered one 7") == 1

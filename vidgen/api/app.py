@@ -9,7 +9,7 @@ from fastapi.openapi.utils import get_openapi
 
 from vidgen import __doc__ as summary
 from vidgen import __version__
-from vidgen.api import docs, errors, files, health, jobs, live, models, queue, storyboards, streams, uploads
+from vidgen.api import docs, errors, files, gpu, health, jobs, live, models, queue, storyboards, streams, uploads
 from vidgen.api.calls import SlowCalls
 from vidgen.api.channels import Channels
 from vidgen.api.cors import Cors, Origins
@@ -33,7 +33,7 @@ def create_app(engine: Engine, keys: Keys | None = None) -> FastAPI:
         docs_url=None, redoc_url=None, redirect_slashes=False, telemetry=SILENT,
     )
     app.state.engine = engine
-    for part in (health, models, jobs, streams, queue, storyboards, uploads, docs):
+    for part in (health, models, jobs, streams, queue, gpu, storyboards, uploads, docs):
         app.include_router(part.router)
     app.include_router(files.strict)
     app.include_router(files.router)

@@ -12,11 +12,15 @@ from pydantic import BaseModel, ConfigDict, Field
 from vidgen.api.errors import timestamp
 from vidgen.engine.queue import QueueView
 from vidgen.engine.steps import FINAL, POSTER
+from vidgen.store.jobs import TimedJob
 from vidgen.types import CameraMove, GenerationMode, Job, JobStatus, Shot, ShotStatus, Storyboard, Upload
 
 JobId = Annotated[str, Path(description="As the job's answers give it", examples=["job_abc123"])]
 Time = Annotated[str, Field(json_schema_extra={"format": "date-time"}, examples=["2026-01-31T10:30:00Z"])]
 """UTC, with ``Z``."""
+
+Eta = Annotated[float | None, Field(description="Until its video is ready; null where unknown, or it has ended")]
+Start = Annotated[Time | None, Field(description="Null where unknown, or it has started")]
 
 
 class Answer(BaseModel):
@@ -110,8 +114,8 @@ class JobAnswer(Answer):
     error_message: str | None
     error_code: str | None
     position: int | None = Field(description="In the queue; 1 is next")
-    eta_seconds: float | None = Field(description="Null where unknown")
-    estimated_start: Time | None = Field(description="Null where unknown")
+    eta_seconds: Eta
+    estimated_start: Start
     parent_id: str | None
     video_ready: bool
     priority: int
@@ -130,18 +134,19 @@ class JobAnswer(Answer):
     usage: UsageAnswer
 
     @classmethod
-    def of(cls, job: Job) -> "JobAnswer":
+    def of(cls, job: TimedJob) -> "JobAnswer":
         done, effective, request = job.status is JobStatus.COMPLETED, job.effective, job.request
         return cls(
             id=job.id, status=job.status, created_at=timestamp(job.created_at), updated_at=timestamp(job.updated_at),
-            started_at=_time(job.started_at), ended_at=_time(job.ended_at), user_prompt=request["user_prompt"],
+            started_at=time_of(job.started_at), ended_at=time_of(job.ended_at), user_prompt=request["user_prompt"],
             generation_mode=job.generation_mode, model_id=job.model_id, keyframe_model_id=job.keyframe_model_id,
             current_step=job.current_step, progress_percentage=job.progress,
             output_video_url=file_url(job.id, FINAL) if done else None,
             poster_url=file_url(job.id, POSTER) if done else None,
             storyboard=StoryboardAnswer.of(job.storyboard, job.id) if job.storyboard else None,
-            error_message=job.error_message, error_code=job.error_code, position=job.position, eta_seconds=None,
-            estimated_start=None, parent_id=job.parent_id, video_ready=done, priority=job.priority, seed=job.seed,
+            error_message=job.error_message, error_code=job.error_code, position=job.position,
+            eta_seconds=job.eta_seconds, estimated_start=time_of(job.estimated_start), parent_id=job.parent_id,
+            video_ready=done, priority=job.priority, seed=job.seed,
             width=effective.width, height=effective.height, num_frames=effective.num_frames, fps=effective.fps,
             num_inference_steps=effective.num_inference_steps, negative_prompt=effective.negative_prompt,
             parameters=dict(effective.parameters), max_shots=request.get("max_shots", 0),
@@ -158,31 +163,6 @@ class JobPage(Answer):
     page_size: int
 
 
-class EffectiveAnswer(Answer):
-    width: int
-    height: int
-    num_frames: int
-    fps: float
-    num_inference_steps: int | None
-    negative_prompt: str | None
-    seed: int
-    parameters: dict[str, Any]
-
-
-class DryRun(Answer):
-    """What a job would take; nothing was queued."""
-
-    model_id: str
-    keyframe_model_id: str | None
-    generation_mode: GenerationMode
-    num_shots: int = Field(description="At most")
-    effective: EffectiveAnswer
-    fits: bool
-    position: int
-    eta_seconds: float | None
-    estimated_start: Time | None
-
-
 class QueueEntry(Answer):
     id: str
     status: JobStatus
@@ -193,8 +173,8 @@ class QueueEntry(Answer):
     current_step: str
     progress_percentage: float
     created_at: Time
-    eta_seconds: float | None
-    estimated_start: Time | None
+    eta_seconds: Eta
+    estimated_start: Start
 
 
 class QueueAnswer(Answer):
@@ -281,13 +261,14 @@ def _sum(steps: Mapping[str, Mapping[str, float]], name: str) -> float | None:
     return round(sum(found), 6) if found else None
 
 
-def _time(seconds: float | None) -> str | None:
+def time_of(seconds: float | None) -> str | None:
     return None if seconds is None else timestamp(seconds)
 
 
-def _entry(job: Job) -> QueueEntry:
+def _entry(job: TimedJob) -> QueueEntry:
     return QueueEntry(
         id=job.id, status=job.status, position=job.position, priority=job.priority, model_id=job.model_id,
         user_prompt=job.request["user_prompt"], current_step=job.current_step, progress_percentage=job.progress,
-        created_at=timestamp(job.created_at), eta_seconds=None, estimated_start=None,
+        created_at=timestamp(job.created_at), eta_seconds=job.eta_seconds,
+        estimated_start=time_of(job.estimated_start),
     )

@@ -9,11 +9,15 @@ from typing import Any
 from vidgen.backend import PREVIEW_INTERVAL_S, Preview
 from vidgen.engine import lifecycle
 from vidgen.engine.lifecycle import Report
+from vidgen.engine.timings import Clock, shown
 from vidgen.errors import Cancelled, Interrupted, Overdue
 from vidgen.store import steps
 from vidgen.store.database import Database
 from vidgen.store.writer import Tx
 from vidgen.types import Step, StepKind
+
+PATIENCE = 10
+"""A step may be silent for so many times as long as its longest unit is expected to take, where that is more."""
 
 PHASE_SPANS = {"load": (0.0, 0.05), "render": (0.05, 0.95), "decode": (0.95, 0.98), "encode": (0.98, 1.0)}
 """The part of a step's progress that each phase covers; other phases cover all of it."""
@@ -41,16 +45,21 @@ class StepControl:
 
     :param deadline_s: how long the step may go without a sign of life, which is a call of :meth:`step`.
     :param show: is given a preview image at most once a second; must not wait.
+    :param clock: of the step.
+    :param eta_s: seconds until the job's video is ready, None where unknown; must be quick.
     """
 
     def __init__(
-        self, step: Step, database: Database, deadline_s: float, show: Callable[[Step, Preview], None] | None = None
+        self, step: Step, database: Database, deadline_s: float, show: Callable[[Step, Preview], None] | None = None,
+        clock: Clock | None = None, eta_s: Callable[[], float | None] = lambda: None,
     ):
         self.step_row = step
         self.kept: Mapping[str, Any] = step.kept
         self.title = Title(step)
         self._database = database
-        self._deadline_s = deadline_s
+        self._clock = clock or Clock(None)
+        self._deadline_s = max(deadline_s, PATIENCE * self._clock.longest_unit_s)
+        self._eta_s = eta_s
         self._show = show
         self._cancelled = threading.Event()
         self._interrupted = threading.Event()
@@ -95,18 +104,16 @@ class StepControl:
     def step(self, phase: str, i: int, n: int, preview: Preview | None = None) -> None:
         self.check()
         self._phase, self._alive_at = phase, time.monotonic()
+        self._clock.at(phase, i, n)
         self._fraction = max(self._fraction, _fraction(phase, i, n))
-        title = str(self.title)
         extra = {"phase": phase, "phase_step": i, "phase_steps": n, "attempt": self.step_row.attempts}
-        said = Report(title, f"{title}: {phase} {i} of {n}", self._fraction, extra)
-        self._post(lambda tx: lifecycle.report(tx, self.step_row, said))
+        self._report(f"{self.title}: {phase} {i} of {n}", extra)
         if preview is not None:
             self.show(preview)
 
     def begin(self) -> None:
         """Say that the step has started, before its first unit of work."""
-        said = Report(str(self.title), str(self.title), 0.0, {"attempt": self.step_row.attempts})
-        self._post(lambda tx: lifecycle.report(tx, self.step_row, said))
+        self._report(str(self.title), {"attempt": self.step_row.attempts})
 
     def note(self, code: str, message: str) -> None:
         self._post(lambda tx: lifecycle.note(tx, self.step_row.job_id, code, message))
@@ -116,6 +123,14 @@ class StepControl:
         if self._show is not None and time.monotonic() - self._preview_at >= PREVIEW_INTERVAL_S:
             self._preview_at = time.monotonic()
             self._show(self.step_row, preview)
+
+    def eta_seconds(self) -> float | None:
+        """Until the job's video is ready, as a progress message says it."""
+        return shown(self._eta_s())
+
+    def _report(self, message: str, extra: Mapping[str, Any]) -> None:
+        said = Report(str(self.title), message, self._fraction, extra, self.eta_seconds())
+        self._post(lambda tx: lifecycle.report(tx, self.step_row, said))
 
     def _post(self, work: Callable[[Tx], None]) -> None:
         def owned_work(tx: Tx) -> None:

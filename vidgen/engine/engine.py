@@ -6,31 +6,45 @@ import logging
 import secrets
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from vidgen.engine import lifecycle, recipe
 from vidgen.engine.control import StepControl
+from vidgen.engine.device import Device
+from vidgen.engine.door import Door
 from vidgen.engine.events import Hub
+from vidgen.engine.fitting import Fitting
+from vidgen.engine.footprints import Footprints
+from vidgen.engine.forecast import Forecasts
+from vidgen.engine.gpu import GpuLane
 from vidgen.engine.intake import Intake
 from vidgen.engine.lanes import Lanes
 from vidgen.engine.leftovers import Leftovers
+from vidgen.engine.order import Policy
+from vidgen.engine.outlook import Outlook
 from vidgen.engine.planning.planner import Planner
 from vidgen.engine.previews import Previews
+from vidgen.engine.publish import Publisher
 from vidgen.engine.queue import Queue, QueueView
 from vidgen.engine.references import References
+from vidgen.engine.shots import Shots
 from vidgen.engine.specs import lay_out, new_storyboard_id
 from vidgen.engine.steps import FINAL, Steps
+from vidgen.engine.vram import GpuView, ReleaseView, Vram
 from vidgen.errors import Conflict, NotFound, VidgenError
 from vidgen.inference.lane import Inference
 from vidgen.media.files import Workspace
+from vidgen.ram import MIB
 from vidgen.registry import Registry, config_of
 from vidgen.request import MAX_SEED, JobRequest, PlanRequest
 from vidgen.settings import Settings
 from vidgen.store import jobs, steps, uploads
 from vidgen.store.database import Database
+from vidgen.store.jobs import TimedJob
 from vidgen.store.writer import Changes, Tx
-from vidgen.types import Job, JobStatus, Lane, Step, Storyboard, Upload
+from vidgen.types import JobStatus, Lane, Step, Storyboard, Upload
 
 log = logging.getLogger(__name__)
 
@@ -44,11 +58,13 @@ class Engine:
     :raises StartRefused: from :meth:`start`, where another server holds the workspace or its database is not ours.
     """
 
-    def __init__(self, settings: Settings, registry: Registry, workspace: Workspace):
+    def __init__(self, settings: Settings, registry: Registry, workspace: Workspace, vram: Vram | None = None):
         self.settings = settings
         self.registry = registry
         self.workspace = workspace
         self.hub = Hub()
+        self._vram = vram or Vram(settings.gpu_device)
+        self._widths = _widths(registry, settings.max_concurrent_jobs)
         self._hurry = threading.Event()
         self._ready = False
 
@@ -58,25 +74,17 @@ class Engine:
         """Open the database, put right what a death left behind, and begin to work."""
         self._database = Database(self.workspace.database, self._announce)
         self.hub.attach(self._database)
-        self._queue = Queue(self._database, self.settings.max_concurrent_jobs)
         self._previews = Previews(self._database, self.workspace)
         self._planner = Planner(self.settings)
         self._references = References(self._database, self.workspace)
-        self._inference = Inference(
-            config_of(self.settings), self.settings.cancel_grace_s, self.settings.log_level, self.settings.log_format
-        )
-        self._steps = Steps(
-            self._database, self.registry, self.workspace, self._references, self._planner, self._inference,
-            self.settings,
-        )
         self._leftovers = Leftovers(self._database, self.registry)
+        self._prepare_device()
+        self._queue = Queue(self._database, Door(self.settings.max_concurrent_jobs, self._costs_no_swap, self._policy))
         self._intake = Intake(
-            self._database, self.registry, self.workspace, self._references, self.settings, self._queue.admit
+            self._database, self.registry, self.workspace, self._references, self.settings, self._queue.admit,
+            self._outlook, Fitting(self._device, self._footprints, self.registry).fit,
         )
-        self._lanes = Lanes(
-            self._database, self._widths(), self._steps.run, self._control, self._queue.admit,
-            lambda job_id: self._leftovers.end([job_id]),
-        )
+        self._prepare_lanes()
         self._recover()
         self._lanes.start()
         self._ready = True
@@ -116,7 +124,7 @@ class Engine:
 
     # jobs
 
-    def submit(self, request: JobRequest, idempotency_key: str | None = None) -> tuple[Job, bool]:
+    def submit(self, request: JobRequest, idempotency_key: str | None = None) -> tuple[TimedJob, bool]:
         """Take a job in; it is durable when this returns.
 
         :returns: the job as it was acknowledged, and True; where *idempotency_key* was seen before, the job that
@@ -139,32 +147,30 @@ class Engine:
         shots = lay_out(planned.plan, card, int(card.frames.default), float(card.fps.default), seed)
         return Storyboard(new_storyboard_id(), planned.plan.title, tuple(shots))
 
-    def job(self, job_id: str) -> Job:
+    def job(self, job_id: str) -> TimedJob:
         """The job as it stands.
 
         :raises NotFound: where there is none.
         """
-        job = self._database.read(lambda conn: jobs.get(conn, job_id))
-        if job is None:
-            raise NotFound(f"there is no job {job_id!r}")
-        return job
+        return self._outlook.told([self._found(job_id)])[0]
 
     def jobs(
         self, *, page: int, page_size: int, status: str | None = None, model_id: str | None = None,
         q: str | None = None, newest_first: bool = True,
-    ) -> tuple[list[Job], int]:
+    ) -> tuple[list[TimedJob], int]:
         """One page of jobs (*page* counts from 1), and how many there are in all."""
-        return self._database.read(lambda conn: jobs.page(
+        found, total = self._database.read(lambda conn: jobs.page(
             conn, offset=(page - 1) * page_size, limit=page_size, status=status, model_id=model_id, q=q,
             newest_first=newest_first,
         ))
+        return self._outlook.told(found), total
 
-    def cancel(self, job_id: str) -> Job:
+    def cancel(self, job_id: str) -> TimedJob:
         """End the job; what runs is told to stop and the job is ``cancelled`` once it has.
 
         :raises Conflict: where it has completed or failed.
         """
-        job = self.job(job_id)
+        job = self._found(job_id)
 
         def work(tx: Tx) -> None:
             lifecycle.request_cancel(tx, jobs.get(tx.conn, job.id) or job)
@@ -180,7 +186,7 @@ class Engine:
 
         :raises Conflict: where a step does not give way in time; nothing is removed then.
         """
-        if not self.job(job_id).status.ended:
+        if not self._found(job_id).status.ended:
             self._cancel_if_open(job_id)
         if not self._wait_until_still(job_id, self.settings.cancel_grace_s + STOP_WAIT_S):
             raise Conflict(f"job {job_id} is still stopping; try again", code="still_stopping")
@@ -192,12 +198,12 @@ class Engine:
         self._database.write(work)
         self.workspace.remove_job(job_id)
 
-    def set_priority(self, job_id: str, priority: int) -> Job:
+    def set_priority(self, job_id: str, priority: int) -> TimedJob:
         """Move the job in the queue.
 
         :raises Conflict: where it has ended.
         """
-        job = self.job(job_id)
+        job = self._found(job_id)
         self._database.write(lambda tx: lifecycle.set_priority(tx, job, priority, self.settings.age_s))
         return self.job(job_id)
 
@@ -205,7 +211,8 @@ class Engine:
 
     def queue(self) -> QueueView:
         """What runs and what waits, in the order in which it will be taken."""
-        return self._queue.view()
+        view = self._queue.view()
+        return replace(view, jobs=self._outlook.told(view.jobs))
 
     def pause(self) -> None:
         """Start nothing new until :meth:`resume`, over restarts too; what runs goes on."""
@@ -221,19 +228,19 @@ class Engine:
 
         :raises Conflict: where the job has not completed.
         """
-        job = self.job(job_id)
+        job = self._found(job_id)
         if job.status is not JobStatus.COMPLETED:
             raise Conflict(f"job {job_id} is {job.status}; it has no video to download", code="not_finished")
         return self.workspace.find(job_id, FINAL)
 
     def file(self, job_id: str, name: str) -> Path:
         """A published file of the job, by the name that the job's answers use."""
-        self.job(job_id)
+        self._found(job_id)
         return self.workspace.find(job_id, name)
 
     def recipe(self, job_id: str) -> dict[str, Any]:
         """What determined the video, and what identifies the run."""
-        job = self.job(job_id)
+        job = self._found(job_id)
         attempts = self._database.read(lambda conn: steps.attempts(conn, job_id))
         return recipe.sheet(self._steps.determinants(job), job, attempts, job.ended_at)
 
@@ -245,21 +252,69 @@ class Engine:
         """
         return self._references.take_in(filename, source, size_bytes)
 
+    # the device
+
+    def gpu(self) -> GpuView:
+        """The device that local models run on: its memory, what is loaded there, who else uses it."""
+        return self._device.view(self._queue.paused)
+
+    def release_gpu(self) -> ReleaseView:
+        """Give back all that is held on the device; what a running step uses, when it has ended."""
+        return self._gpu.release(lambda: self._lanes.ring([Lane.GPU]))
+
     # inside
+
+    def _found(self, job_id: str) -> TimedJob:
+        if (job := self._database.read(lambda conn: jobs.get(conn, job_id))) is None:
+            raise NotFound(f"there is no job {job_id!r}")
+        return job
+
+    def _prepare_device(self) -> None:
+        settings = self.settings
+        config = replace(config_of(settings), device=self._vram.visible())
+        self._inference = Inference(config, settings.cancel_grace_s, settings.log_level, settings.log_format)
+        self._policy = Policy(settings.swap_patience_s, settings.memory_wait_s)
+        self._footprints = Footprints(self._vram.name())
+        self._device = Device(self._vram, self._inference, self._footprints, settings.vram_reserve_mb * MIB)
+        self._gpu = GpuLane(
+            self._database, self.registry, self._inference, self._device, self._footprints, self._policy,
+            settings.model_keep_alive_s,
+        )
+        self._forecasts = Forecasts(self.registry, self._widths, self._vram.name(), self._device.is_loaded)
+        self._outlook = Outlook(self._database, self._forecasts, self._widths, lambda: self._queue.paused)
+        self._database.read(self._footprints.read)
+        self._database.read(self._forecasts.read)
+
+    def _prepare_lanes(self) -> None:
+        publisher = Publisher(self._database, self.workspace)
+        shots = Shots(
+            self._database, self.registry, self.workspace, self._references, self._gpu, self._forecasts, publisher,
+            self.settings, lambda: self._lanes.run_inside(Lane.GPU, self._gpu.claim_inside),
+        )
+        self._steps = Steps(
+            self._database, self.registry, self.workspace, self._references, self._planner, shots, publisher,
+            self._forecasts, self.settings,
+        )
+        self._lanes = Lanes(
+            self._database, self._widths, {Lane.GPU: self._gpu.claim}, self._steps.run, self._control,
+            self._queue.admit, lambda job_id: self._leftovers.end([job_id]),
+        )
+
+    def _costs_no_swap(self, model_id: str) -> bool:
+        """Whether a job that begins with this model can begin without another one leaving the device."""
+        backend = self.registry.model(model_id).backend
+        return backend is None or backend.lane is not Lane.GPU or self._device.is_loaded(model_id)
 
     def _announce(self, changes: Changes) -> None:
         """On the writer's thread, after each commit."""
         self.hub.announce(changes.events)
         self._lanes.ring(changes.lanes)
 
-    def _widths(self) -> dict[Lane, int]:
-        """How many threads each lane has: the GPU lane one, always."""
-        many = self.settings.max_concurrent_jobs
-        widths = {lane: 1 if lane is Lane.GPU else many for lane in self.registry.lanes()}
-        return widths | {Lane.PLANNER: many, Lane.ASSEMBLER: 1}
-
     def _control(self, step: Step) -> StepControl:
-        return StepControl(step, self._database, self.settings.stall_s, self._previews.show)
+        return StepControl(
+            step, self._database, self.settings.stall_s, self._previews.show, self._outlook.clock(step),
+            lambda: self._outlook.eta_s(step.job_id),
+        )
 
     def _recover(self) -> None:
         self._lanes.pause(self._queue.paused)
@@ -300,3 +355,9 @@ class Engine:
     def _pause(self, paused: bool) -> None:
         self._queue.pause(paused)
         self._lanes.pause(paused)
+
+
+def _widths(registry: Registry, many: int) -> dict[Lane, int]:
+    """How many threads each lane has: the GPU lane one, always."""
+    widths = {lane: 1 if lane is Lane.GPU else many for lane in registry.lanes()}
+    return widths | {Lane.PLANNER: many, Lane.ASSEMBLER: 1}

@@ -3,27 +3,30 @@
 Everything that can be refused is refused here, before anything is written.
 """
 
-import hashlib
-import json
 import secrets
+import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import replace
 from typing import Any
 
 import sqlalchemy as sa
 
 from vidgen.engine import lifecycle
-from vidgen.engine.references import Reference, References
+from vidgen.engine.accepted import Accepted, digest
+from vidgen.engine.forecast import Fit
+from vidgen.engine.outlook import Outlook
+from vidgen.engine.references import References
+from vidgen.engine.timings import shown
 from vidgen.errors import Conflict, FieldError, InvalidInput, ModelUnavailable, NotFound, QueueFull
 from vidgen.media.files import Workspace
 from vidgen.registry import Model, Registry
 from vidgen.request import MAX_SEED, JobRequest
 from vidgen.settings import Settings
-from vidgen.store import jobs
+from vidgen.store import backlog, jobs
 from vidgen.store.database import Database
-from vidgen.store.jobs import NewJob
+from vidgen.store.jobs import TimedJob
 from vidgen.store.writer import Tx
-from vidgen.types import Effective, GenerationMode, Job, JobStatus
+from vidgen.types import Effective, JobStatus
 
 RETRY_AFTER_S = 30
 """What a client is told to wait when the queue is full."""
@@ -32,42 +35,15 @@ FRAMES_TOLERANCE = 0.51
 """A shot's length may be off by half a frame; more is a length that the model cannot make."""
 
 
-@dataclass(frozen=True, slots=True)
-class Accepted:
-    """A request that can be served, and how."""
-
-    request: JobRequest
-    model: Model
-    keyframe_model: Model | None
-    keyframe_parameters: Mapping[str, Any]
-    effective: Effective
-    reference: Reference | None
-
-    @property
-    def generation_mode(self) -> GenerationMode:
-        return GenerationMode.IMAGE_TO_VIDEO if self.reference else GenerationMode.TEXT_TO_VIDEO
-
-    def new_job(self, idempotency_key: str | None) -> NewJob:
-        return NewJob(
-            id=f"job_{secrets.token_hex(8)}", request=self.request.model_dump(mode="json"), effective=self.effective,
-            model_id=self.model.id, keyframe_model_id=self.keyframe_model.id if self.keyframe_model else None,
-            keyframe_parameters=self.keyframe_parameters, upload_id=self.reference.id if self.reference else None,
-            generation_mode=self.generation_mode, seed=self.effective.seed, priority=self.request.priority,
-            idempotency_key=idempotency_key, idempotency_digest=digest(self.request) if idempotency_key else None,
-        )
-
-
-def digest(request: JobRequest) -> str:
-    """What makes two requests the same, hashed."""
-    return hashlib.sha256(json.dumps(request.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
-
-
 class Intake:
-    """:param admit: lets queued jobs in, inside the transaction that wrote a new one."""
+    """:param admit: lets queued jobs in, inside the transaction that wrote a new one.
+
+    :param fit: whether a job fits on the device, and how.
+    """
 
     def __init__(
         self, database: Database, registry: Registry, workspace: Workspace, references: References,
-        settings: Settings, admit: Callable[[Tx], None],
+        settings: Settings, admit: Callable[[Tx], None], outlook: Outlook, fit: Callable[[Accepted], Fit],
     ):
         self._admit = admit
         self._database = database
@@ -75,8 +51,10 @@ class Intake:
         self._workspace = workspace
         self._references = references
         self._settings = settings
+        self._outlook = outlook
+        self._fit = fit
 
-    def take(self, request: JobRequest, idempotency_key: str | None) -> tuple[Job, bool]:
+    def take(self, request: JobRequest, idempotency_key: str | None) -> tuple[TimedJob, bool]:
         """Write the job down; it is durable when this returns.
 
         :returns: the job as it was written, queued, and True; an earlier job with the same key and request as it
@@ -86,40 +64,40 @@ class Intake:
         :raises VidgenError: as :meth:`accept` refuses it.
         """
         if first := self._database.read(lambda conn: _earlier(conn, request, idempotency_key)):
-            return first, False
-        new = self.accept(request).new_job(idempotency_key)
+            return self._told(first), False
+        accepted = self.accept(request)
+        new, _ = self._outlook.forecast(accepted.new_job(idempotency_key), accepted.fit.mode)
         self._workspace.require_free()
 
-        def work(tx: Tx) -> tuple[Job, bool]:
+        def work(tx: Tx) -> tuple[TimedJob, bool]:
             if first := _earlier(tx.conn, request, idempotency_key):
-                return first, False
+                return self._told(first), False
             self._require_room(tx)
-            lifecycle.begin(tx, new, self._settings.age_s)
-            acknowledged = jobs.get(tx.conn, new.id)
+            acknowledged = lifecycle.begin(tx, new, self._settings.age_s, self._told)
             self._admit(tx)
             return acknowledged, True
 
         return self._database.write(work)
 
     def dry_run(self, request: JobRequest) -> dict[str, Any]:
-        """What *request* would take; nothing is written. Raises as :meth:`take` would."""
-        accepted = self.accept(request)
-        return {
-            "model_id": accepted.model.id,
-            "keyframe_model_id": accepted.keyframe_model.id if accepted.keyframe_model else None,
-            "generation_mode": accepted.generation_mode,
-            "num_shots": len(request.storyboard.shots) if request.storyboard else request.max_shots,
-            "effective": asdict(accepted.effective),
-            "fits": True,
-            "position": self._database.read(lambda conn: jobs.count(conn, JobStatus.QUEUED)) + 1,
-            "eta_seconds": None,
-            "estimated_start": None,
+        """What *request* would take; nothing is written. Raises as :meth:`take` would, but where it can never fit."""
+        accepted, now = self.accept(request), time.time()
+        new, forecast = self._outlook.forecast(accepted.new_job(None), accepted.fit.mode)
+        rank = jobs.rank_of(now, request.priority, self._settings.age_s)
+        position = self._database.read(lambda conn: backlog.place(conn, rank))
+        wait_s = self._outlook.wait_s(new.lane, rank, position)
+        known = None not in (wait_s, forecast.seconds)
+        return accepted.said() | forecast.said() | {
+            "position": position,
+            "wait_seconds": shown(wait_s),
+            "eta_seconds": shown(wait_s + forecast.seconds) if known else None,
+            "estimated_start": None if wait_s is None else now + wait_s,
         }
 
     def accept(self, request: JobRequest) -> Accepted:
         """How *request* will be served.
 
-        :raises InvalidInput: naming each field that the model cannot do.
+        :raises InvalidInput: naming each field that the model cannot do, or on which it rests that it can never fit.
         :raises NotFound: where the model does not exist.
         :raises ModelUnavailable: where it, or the keyframe model it needs, cannot run now.
         """
@@ -133,7 +111,11 @@ class Intake:
         keyframe_model = self._keyframe_model(request, model)
         keyframe_parameters = self._keyframe_parameters(request, keyframe_model)
         self._check_lengths(request, model, effective)
-        return Accepted(request, model, keyframe_model, keyframe_parameters, effective, reference)
+        accepted = Accepted(request, model, keyframe_model, keyframe_parameters, effective, reference)
+        fit = self._fit(accepted)
+        if not (fit.fits or request.dry_run):
+            raise InvalidInput.of(fit.field, fit.reason or f"{model.id} can never fit on this device")
+        return replace(accepted, fit=fit)
 
     def video_model(self, model_id: str | None, *, from_image: bool = False) -> Model:
         """The model that serves the job.
@@ -148,6 +130,9 @@ class Intake:
         if model.card is not None and not model.card.makes_video:
             raise InvalidInput.of("model_id", f"{model_id} makes images, not video; name it as keyframe_model_id")
         return self._registry.runnable(model_id)
+
+    def _told(self, job: TimedJob) -> TimedJob:
+        return self._outlook.told([job])[0]
 
     def _require_room(self, tx: Tx) -> None:
         limit = self._settings.max_queued_jobs
@@ -219,7 +204,7 @@ def _refuse_what_would_be_ignored(request: JobRequest) -> None:
         raise InvalidInput.of("focus", "there is no reference_image to crop")
 
 
-def _earlier(conn: sa.Connection, request: JobRequest, key: str | None) -> Job | None:
+def _earlier(conn: sa.Connection, request: JobRequest, key: str | None) -> TimedJob | None:
     """The job that was first posted with *key*."""
     found = jobs.by_idempotency_key(conn, key) if key else None
     if found is None:

@@ -7,10 +7,11 @@ import logging
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from vidgen.engine import lifecycle
 from vidgen.engine.control import StepControl
+from vidgen.engine.finisher import Finisher, Later
 from vidgen.errors import Cancelled, DiskLow, Interrupted, StepFailed, VidgenError
 from vidgen.store import steps
 from vidgen.store.database import Database
@@ -23,7 +24,12 @@ LOOK_S = 1.0
 """A lane looks for work at least this often, woken or not."""
 
 Outcome = Callable[[Tx], None]
-Run = Callable[[Step, StepControl], Outcome]
+Run = Callable[[Step, StepControl], Outcome | Later]
+May = Callable[[], bool]
+"""Whether steps may be claimed now; asked again inside of the transaction that claims."""
+
+Claim = Callable[[May], Step | None]
+"""How a lane claims its next step; called at least every :data:`LOOK_S`, also while nothing may be claimed."""
 
 
 class Bell:
@@ -92,23 +98,27 @@ class Lanes:
     """All worker threads.
 
     :param widths: how many threads each lane has.
-    :param run: does one step and returns what to commit; raises ``Stopped``, ``StepFailed`` or anything.
+    :param claims: of lanes that do not simply claim the next step.
+    :param run: does one step and returns what to commit, or what is left to do off the lane; raises ``Stopped``,
+        ``StepFailed`` or anything.
     :param make_control: makes the control of one attempt.
     :param admit: lets queued jobs in, inside the transaction that ended a step.
     :param on_end: is told the id of a job that has ended; must not wait.
     """
 
     def __init__(
-        self, database: Database, widths: dict[Lane, int], run: Run, make_control: Callable[[Step], StepControl],
-        admit: Callable[[Tx], None], on_end: Callable[[str], None],
+        self, database: Database, widths: dict[Lane, int], claims: Mapping[Lane, Claim], run: Run,
+        make_control: Callable[[Step], StepControl], admit: Callable[[Tx], None], on_end: Callable[[str], None],
     ):
         self.running = Running()
         self._database = database
+        self._claims = claims
         self._run = run
         self._make_control = make_control
         self._admit = admit
         self._on_end = on_end
         self._bells = {lane: Bell() for lane in widths}
+        self._finisher = Finisher("finisher")
         self._stopping = threading.Event()
         self._paused = threading.Event()
         self._threads = [
@@ -139,20 +149,35 @@ class Lanes:
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
 
+    def run_inside(self, lane: Lane, claim: Claim) -> bool:
+        """Attend to the step that *claim* finds, on the lane's own thread, inside of the step that it runs. Whether
+        there was one.
+        """
+        if (control := self._claimed(lane, claim)) is None:
+            return False
+        self._attend(control)
+        return True
+
     def _work(self, lane: Lane) -> None:
         bell = self._bells[lane]
+        claim = self._claims.get(lane, lambda may: self._next(lane, may))
         while not self._stopping.is_set():
             seen = bell.count()
-            if (control := self._claim(lane)) is None:
+            if (control := self._claimed(lane, claim)) is None:
                 bell.wait(seen, LOOK_S)
             else:
                 self._attend(control)
 
-    def _claim(self, lane: Lane) -> StepControl | None:
-        if self._paused.is_set():
-            return None
+    def _may_claim(self) -> bool:
+        return not (self._paused.is_set() or self._stopping.is_set())
+
+    def _next(self, lane: Lane, may: May) -> Step | None:
+        """The first that is ready."""
+        return self._database.write(lambda tx: steps.claim(tx, lane) if may() else None) if may() else None
+
+    def _claimed(self, lane: Lane, claim: Claim) -> StepControl | None:
         try:
-            step = self._database.write(lambda tx: None if self._stopping.is_set() else steps.claim(tx, lane))
+            step = claim(self._may_claim)
         except DiskLow as e:
             log.warning("lane %s cannot claim: %s", lane, e.detail)
             return None
@@ -166,40 +191,49 @@ class Lanes:
         return control
 
     def _attend(self, control: StepControl) -> None:
+        """Run the step to its end; where the rest of it needs the lane no longer, on another thread."""
+        step, began = control.step_row, time.monotonic()
+        log.info("%s started, attempt %d", step.kind, step.attempts, extra=_about(step))
+        done = self._outcome(step, lambda: self._begun(step, control))
+        if isinstance(done, Later):
+            self._finisher.hand_over(lambda: self._end(control, self._outcome(step, done.finish), began))
+        else:
+            self._end(control, done, began)
+
+    def _begun(self, step: Step, control: StepControl) -> Outcome | Later:
+        # A cancel that came between the claim and running.add found no control to signal; the row knows.
+        if not self._database.read(lambda conn: steps.wanted(conn, step)):
+            control.cancel()
+        return self._run(step, control)
+
+    def _end(self, control: StepControl, outcome: Outcome, began: float) -> None:
         step = control.step_row
-        about = {"job": step.job_id, "step": step.id}
-        log.info("%s started, attempt %d", step.kind, step.attempts, extra=about)
-        began = time.monotonic()
         try:
-            outcome = self._outcome(step, control)
             self._settle(step, outcome)
-            log.info("%s ended after %.3f s", step.kind, time.monotonic() - began, extra=about)
+            log.info("%s ended after %.3f s", step.kind, time.monotonic() - began, extra=_about(step))
         finally:
             self.running.remove(control)
 
-    def _outcome(self, step: Step, control: StepControl) -> Outcome:
-        """Run the step, and turn whatever happens into what to commit."""
+    def _outcome(self, step: Step, work: Callable[[], Outcome | Later]) -> Outcome | Later:
+        """Do *work*, and turn whatever happens into what to commit."""
         try:
-            # A cancel that came between the claim and running.add found no control to signal; the row knows.
-            if not self._database.read(lambda conn: steps.wanted(conn, step)):
-                control.cancel()
-            return self._run(step, control)
+            return work()
         except Cancelled:
             return lambda tx: steps.end(tx, step, StepStatus.CANCELLED)
         except Interrupted:
             return lambda tx: steps.give_back(tx, step)
         except VidgenError as e:
             failure = e if isinstance(e, StepFailed) else StepFailed(e.detail, code=e.code)
-            log.warning("%s failed: %s", step.kind, failure.detail, extra={"job": step.job_id, "step": step.id})
+            log.warning("%s failed: %s", step.kind, failure.detail, extra=_about(step))
         except Exception:
             error_id = secrets.token_hex(4)
-            log.exception("internal error %s", error_id, extra={"job": step.job_id, "step": step.id})
+            log.exception("internal error %s", error_id, extra=_about(step))
             failure = StepFailed(f"internal error {error_id}", code="internal_error")
         return lambda tx: lifecycle.fail_attempt(tx, step, failure.detail, failure.code, retryable=failure.retryable)
 
     def _settle(self, step: Step, outcome: Outcome) -> None:
         """Commit *outcome*. What cannot be written now (a full disk) is tried until it can, or the server stops."""
-        about = {"job": step.job_id, "step": step.id}
+        about = _about(step)
         while True:
             try:
                 ended = self._database.write(lambda tx: self._written(tx, step, outcome))
@@ -232,3 +266,8 @@ class Lanes:
             steps.end(tx, step, StepStatus.CANCELLED)
         if not lifecycle.has_ended(tx.conn, step):
             lifecycle.cancel_if_idle(tx, step.job_id)
+
+
+def _about(step: Step) -> dict[str, object]:
+    """What a line of the log says beside its message."""
+    return {"job": step.job_id, "step": step.id}

@@ -7,12 +7,16 @@
 Every change here appends its event in the same transaction. Knows no thread and no file.
 """
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
 
 import sqlalchemy as sa
 
 from vidgen.errors import Conflict
 from vidgen.store import jobs, log, steps
+from vidgen.store.jobs import TimedJob
 from vidgen.store.steps import NewStep
 from vidgen.store.writer import Tx
 from vidgen.types import EventType, Job, JobStatus, Lane, Shot, ShotStatus, Step, StepKind, StepStatus
@@ -40,24 +44,31 @@ class Report:
     step: str                               # what people read: "Generating shot 2 of 3"
     message: str
     fraction: float                         # of this step, 0 to 1
-    extra: dict
+    extra: Mapping[str, Any]
+    eta_seconds: float | None = None        # until the job's video is ready; None where unknown
 
 
-def begin(tx: Tx, new: jobs.NewJob, age_s: float) -> None:
-    """Acknowledge a job: the row, its plan step, the first event."""
+Tell = Callable[[TimedJob], TimedJob]
+"""Says of a job when it is expected to start and end."""
+
+
+def begin(tx: Tx, new: jobs.NewJob, age_s: float, tell: Tell = lambda job: job) -> TimedJob:
+    """Acknowledge a job: the row, its plan step, the first event. Returns the job as it is acknowledged."""
     rank = jobs.rank_of(tx.now, new.priority, age_s)
     jobs.insert(tx, new, rank, "initializing")
     steps.insert(tx, new.id, rank, NewStep(StepKind.PLAN, Lane.PLANNER, WEIGHTS[StepKind.PLAN], held=True))
+    job = tell(jobs.get(tx.conn, new.id))
     log.append(tx, new.id, EventType.PROGRESS, {
         "step": "initializing", "progress": 0.0, "message": "Queued", "shot_id": None,
+        **_times(job.eta_seconds, job.position, job.estimated_start),
     })
+    return job
 
 
-def admit(tx: Tx, limit: int) -> None:
-    """Let queued jobs in, in their order, until *limit* are processing."""
-    while jobs.count(tx.conn, JobStatus.PROCESSING) < limit and (job_id := jobs.next_queued(tx.conn)):
-        jobs.move(tx, job_id, JobStatus.PROCESSING)
-        steps.release(tx, job_id)
+def admit(tx: Tx, job_id: str) -> None:
+    """Let the queued job in."""
+    jobs.move(tx, job_id, JobStatus.PROCESSING)
+    steps.release(tx, job_id)
 
 
 def set_priority(tx: Tx, job: Job, priority: int, age_s: float) -> None:
@@ -72,7 +83,10 @@ def set_priority(tx: Tx, job: Job, priority: int, age_s: float) -> None:
     steps.set_rank(tx, job.id, rank)
 
 
-def planned(tx: Tx, step: Step, storyboard: tuple[str, str], shots: list[Shot], work: list[NewStep]) -> None:
+def planned(
+    tx: Tx, step: Step, storyboard: tuple[str, str], shots: list[Shot], work: list[NewStep],
+    eta_seconds: float | None = None,
+) -> None:
     """The plan is made: write the shots and the steps.
 
     :param storyboard: id and title.
@@ -86,7 +100,7 @@ def planned(tx: Tx, step: Step, storyboard: tuple[str, str], shots: list[Shot], 
     for new in work:
         ids.append(steps.insert(tx, step.job_id, rank, replace(new, needs=[ids[place] for place in new.needs])))
     steps.finish(tx, step)
-    report(tx, step, Report("Planning", f"The storyboard has {len(shots)} shots", 1.0, {}))
+    report(tx, step, Report("Planning", f"The storyboard has {len(shots)} shots", 1.0, {}, eta_seconds))
 
 
 def report(tx: Tx, step: Step, said: Report) -> None:
@@ -96,7 +110,10 @@ def report(tx: Tx, step: Step, said: Report) -> None:
     percent = max(job.progress, min(round(steps.percent(tx.conn, step.job_id), 1), UNFINISHED_PERCENT))
     jobs.update(tx, step.job_id, progress=percent, current_step=said.step)
     shot_id = None if step.shot_index is None else jobs.shot_id(step.shot_index)
-    body = {"step": said.step, "progress": percent, "message": said.message, "shot_id": shot_id, **said.extra}
+    body = {
+        "step": said.step, "progress": percent, "message": said.message, "shot_id": shot_id, **said.extra,
+        **_times(said.eta_seconds),
+    }
     log.append(tx, step.job_id, EventType.PROGRESS, body, shot_id)
 
 
@@ -109,7 +126,7 @@ def complete(tx: Tx, step: Step, said: dict) -> None:
     steps.finish(tx, step)
     jobs.move(tx, step.job_id, JobStatus.COMPLETED, progress=100.0, current_step="Complete")
     log.append(tx, step.job_id, EventType.PROGRESS, {
-        "step": "Complete", "progress": 100.0, "message": "The video is ready", "shot_id": None,
+        "step": "Complete", "progress": 100.0, "message": "The video is ready", "shot_id": None, **_times(0.0),
     })
     log.append(tx, step.job_id, EventType.JOB_COMPLETE, said)
 
@@ -175,6 +192,17 @@ def recover(tx: Tx) -> int:
     for job_id in jobs.cancelling(tx.conn):
         cancel_if_idle(tx, job_id)
     return len(interrupted)
+
+
+def _times(
+    eta_seconds: float | None, position: int | None = None, estimated_start: float | None = None
+) -> dict[str, Any]:
+    """What every progress message says of when the job starts and ends; a job that has started has no position."""
+    start = None if estimated_start is None else datetime.fromtimestamp(estimated_start, UTC)
+    return {
+        "position": position, "eta_seconds": eta_seconds,
+        "estimated_start": None if start is None else f"{start:%Y-%m-%dT%H:%M:%SZ}",
+    }
 
 
 def _named(step: Step) -> str:

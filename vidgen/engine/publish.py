@@ -4,7 +4,9 @@ Before the rename, the step's row notes which file is about to appear (inode, si
 renamed by a server that died before it could commit is then adopted, not rendered again.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from vidgen.errors import Cancelled
 from vidgen.media.files import Workspace
@@ -19,12 +21,17 @@ class Publisher:
         self._database = database
         self._workspace = workspace
 
-    def publish(self, step: Step, temporary: Path, final: Path, key: str) -> None:
+    def publish(
+        self, step: Step, temporary: Path, final: Path, key: str, made: Mapping[str, Any] | None = None
+    ) -> None:
         """Rename *temporary* to *final*, noting it first for :meth:`adopt`.
 
+        :param key: of what was asked for.
+        :param made: how it came out.
         :raises Cancelled: where the step does not belong to the caller any more.
         """
-        staged = {"attempt": step.attempts, "key": key, "identity": self._workspace.identity(temporary)}
+        identity = self._workspace.identity(temporary)
+        staged = {"attempt": step.attempts, "key": key, "made": dict(made or {}), "identity": identity}
 
         def note(tx: Tx) -> None:
             if not steps.owned(tx, step):
@@ -34,9 +41,11 @@ class Publisher:
         self._database.write(note)
         self._workspace.publish(temporary, final)
 
-    def adopt(self, step: Step, final: Path, key: str) -> bool:
-        """Whether an earlier attempt's file stands at *final*, whole, and only was not committed."""
+    def adopt(self, step: Step, final: Path, key: str) -> Mapping[str, Any] | None:
+        """How the file at *final* was made, where an earlier attempt left it there, whole, and only did not commit;
+        else None.
+        """
         staged = step.staged
         if staged is None or staged["key"] != key or not final.exists():
-            return False
-        return self._workspace.identity(final) == staged["identity"]
+            return None
+        return staged.get("made", {}) if self._workspace.identity(final) == staged["identity"] else None

@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass
 
-from vidgen.engine import lifecycle
+from vidgen.engine.door import Door
 from vidgen.store import jobs, state
 from vidgen.store.database import Database
+from vidgen.store.jobs import TimedJob
 from vidgen.store.writer import Tx
-from vidgen.types import Job, JobStatus
+from vidgen.types import JobStatus
 
 QUEUE_VIEW_JOBS = 1_000
 """The most queued jobs that the view lists."""
@@ -17,23 +18,23 @@ class QueueView:
     """What runs and what waits, in the order in which it will be taken."""
 
     paused: bool
-    jobs: list[Job]
+    jobs: list[TimedJob]
     queued: int
     processing: int
 
 
 class Queue:
-    """:param places: how many jobs may be processing at once."""
+    """:param door: lets queued jobs in."""
 
-    def __init__(self, database: Database, places: int):
+    def __init__(self, database: Database, door: Door):
         self.paused: bool = database.read(lambda conn: state.get(conn, "paused", False))
         self._database = database
-        self._places = places
+        self._door = door
 
     def admit(self, tx: Tx) -> None:
         """Let jobs in while there is room, unless the queue is paused."""
         if not self.paused:
-            lifecycle.admit(tx, self._places)
+            self._door.admit(tx)
 
     def pause(self, paused: bool) -> None:
         """Start nothing new, or go on."""

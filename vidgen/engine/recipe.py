@@ -12,7 +12,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from vidgen import __version__
-from vidgen.backend import WHOLE
 from vidgen.media import ffmpeg
 from vidgen.registry import Model
 from vidgen.settings import Settings
@@ -35,7 +34,6 @@ def determinants(
         "keyframe_model": _named(keyframe_model) if keyframe_model else None,
         "keyframe_parameters": dict(job.keyframe_parameters) if keyframe_model else None,
         "generation_mode": job.generation_mode,
-        "mode": WHOLE,
         "continuity": job.request.get("continuity"),
         "focus": job.request.get("focus"),
         "reference_image_sha256": image_sha256,
@@ -66,9 +64,11 @@ def sheet(recipe: Mapping[str, Any], job: Job, attempts: Mapping[str, int], ende
 
 
 def clip_key(spec: RenderSpec, model: Model, settings: Settings, image_sha256: str | None) -> str:
-    """What determines one clip, hashed: equal keys, equal bytes."""
-    said = asdict(spec) | {"model": _named(model), "image": image_sha256, "encoder": encoder(settings), "mode": WHOLE}
-    for name in ("job_id", "shot_id", "output", "attempt"):
+    """What determines one clip, hashed: equal keys, equal videos. The mode in which it was rendered is not part of it,
+    since it changes frames by rounding only; the recipe has it.
+    """
+    said = asdict(spec) | {"model": _named(model), "image": image_sha256, "encoder": encoder(settings)}
+    for name in ("job_id", "shot_id", "output", "attempt", "adapt"):
         del said[name]
     return hashlib.sha256(canonical(said).encode()).hexdigest()
 
@@ -93,7 +93,7 @@ def _named(model: Model) -> dict[str, Any]:
 
 
 def _shot(shot: Shot) -> dict[str, Any]:
-    keys = ("description", "camera_move", "duration_seconds", "num_frames", "seed")
+    keys = ("description", "camera_move", "duration_seconds", "num_frames", "seed", "made")
     return {key: getattr(shot, key) for key in keys}
 
 

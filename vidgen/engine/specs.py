@@ -83,7 +83,7 @@ def render_spec(job: Job, shot: Shot, step: Step, image: Path | None, output: Pa
         **_common(job, shot, step), width=effective.width, height=effective.height, num_frames=shot.num_frames,
         fps=effective.fps, num_inference_steps=effective.num_inference_steps,
         negative_prompt=effective.negative_prompt, parameters=effective.parameters, image=image,
-        focus=tuple(job.request.get("focus", (0.5, 0.5))), output=output,
+        focus=tuple(job.request.get("focus", (0.5, 0.5))), output=output, adapt=job.request.get("fit") == "adapt",
     )
 
 

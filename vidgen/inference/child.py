@@ -1,8 +1,10 @@
 """The inference process: where torch, diffusers and the CUDA context live. Started by ``process``, never imported by
 the server.
 
-The main thread does the commands, one at a time. A second thread reads: a cancel reaches the command that runs, and
-the end of the connection, which is the end of the server, ends this process at once. A third makes previews.
+The main thread does the commands, one at a time; what is urgent it does inside of the render that runs, between two
+denoising steps. ``reader`` listens: a cancel reaches whichever command it is for, and the end of the connection, which
+is the end of the server, ends this process at once. ``finisher`` writes the file of the last render while the next one
+runs, ``previews`` makes previews, ``preparing`` does what a hint asks for.
 """
 
 import logging
@@ -12,47 +14,50 @@ import secrets
 import sys
 import threading
 import time
-from collections.abc import Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field, replace
+from functools import partial
 from multiprocessing.connection import Connection
-from typing import Any
 
 from vidgen import logs
-from vidgen.backend import PREVIEW_INTERVAL_S, Backend, BackendConfig, Preview
-from vidgen.cards import Card
+from vidgen.backend import BackendConfig, Held, Unfinished
 from vidgen.errors import OutOfVram, StepFailed, Stopped, VidgenError
+from vidgen.inference.control import ChildControl, Line
 from vidgen.inference.messages import (
-    Alive,
     Answer,
     Begin,
+    Begun,
     Cancel,
+    ClipReady,
     Command,
+    Done,
     Failed,
     GaveWay,
-    Kept,
+    Holds,
     Load,
-    Loaded,
-    Noted,
     OutOfMemory,
-    Previewed,
-    Progress,
+    Prepare,
     Ready,
     Render,
     Rendered,
+    Run,
     Stop,
     Unload,
-    Unloaded,
 )
-from vidgen.registry import make_backend
+from vidgen.inference.runtime import Runtime
+from vidgen.types import Clip, Still
 
 NICENESS = 10
 """Rendering gives way to the threads that answer clients: beside a busy torch their latency triples otherwise."""
 
+FINISHER_NICENESS = 13
+"""Half the share of a core that the thread gets which keeps the device busy."""
+
 LOWEST = 19
 
-ALIVE_EVERY_S = 1.0
-GONE = 1
-"""The exit code of a child whose server has gone."""
+LOOK_S = 0.05
+"""The longest that a cancel waits while a clip waits for the one before it."""
 
 FATAL = 70
 """The exit code after a failure that nobody foresaw."""
@@ -60,77 +65,38 @@ FATAL = 70
 log = logging.getLogger(__name__)
 
 
-class Line:
-    """The connection to the server; any thread may send."""
+@dataclass(slots=True, eq=False)
+class Task:
+    """One command on its way."""
 
-    def __init__(self, connection: Connection):
-        self._connection = connection
-        self._sending = threading.Lock()
+    command: Command
+    control: ChildControl
+    idle_s: float | None = None             # for how long nothing rendered before it, with its model loaded
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _begun: bool = False
+    _withdrawn: bool = False
 
-    def send(self, message: object) -> None:
-        try:
-            with self._sending:
-                self._connection.send(message)
-        except OSError:
-            os._exit(GONE)
+    @property
+    def ticket(self) -> int:
+        return self.command.ticket
 
-    def receive(self) -> object:
-        try:
-            return self._connection.recv()
-        except (EOFError, OSError):
-            os._exit(GONE)
+    def measured(self, result: Clip | Still) -> Clip | Still:
+        """*result*, with what was measured here; the backend's own word goes first."""
+        ours = {"idle_seconds": self.idle_s, "interrupted_seconds": self.control.interrupted_s or None}
+        known = {name: value for name, value in ours.items() if value is not None}
+        return replace(result, measured={**known, **result.measured})
 
+    def begin(self) -> bool:
+        """Whether it is to be done: nobody has withdrawn it."""
+        with self._lock:
+            self._begun = True
+            return not self._withdrawn
 
-class ChildControl:
-    """The ``Control`` of one command: passes on what the backend says."""
-
-    def __init__(self, ticket: int, line: Line, kept: Mapping[str, Any], previews: ThreadPoolExecutor):
-        self.ticket = ticket
-        self.kept = kept
-        self._line = line
-        self._previews = previews
-        self._making: Future | None = None
-        self._stop = threading.Event()
-        self._alive_at = self._preview_at = 0.0
-
-    def stop(self) -> None:
-        """Ask the command to end; heard at its next sign of life."""
-        self._stop.set()
-
-    def check(self) -> None:
-        if self._stop.is_set():
-            raise Stopped("the server asked for it")
-
-    def alive(self) -> None:
-        self.check()
-        if time.monotonic() - self._alive_at >= ALIVE_EVERY_S:
-            self._alive_at = time.monotonic()
-            self._line.send(Alive(self.ticket))
-
-    def step(self, phase: str, i: int, n: int, preview: Preview | None = None) -> None:
-        self.check()
-        self._alive_at = time.monotonic()
-        self._line.send(Progress(self.ticket, phase, i, n))
-        if preview is not None and time.monotonic() - self._preview_at >= PREVIEW_INTERVAL_S:
-            self._show(preview)
-
-    def note(self, code: str, message: str) -> None:
-        self._line.send(Noted(self.ticket, code, message))
-
-    def keep(self, facts: Mapping[str, Any]) -> None:
-        self.kept = facts
-        self._line.send(Kept(self.ticket, facts))
-
-    def _show(self, preview: Preview) -> None:
-        if self._making is None or self._making.done():
-            self._preview_at = time.monotonic()
-            self._making = self._previews.submit(self._send, preview)
-
-    def _send(self, preview: Preview) -> None:
-        try:
-            self._line.send(Previewed(self.ticket, preview if isinstance(preview, bytes) else preview()))
-        except Exception:
-            log.warning("a preview was lost", exc_info=True)
+    def withdraw(self) -> bool:
+        """Whether it has not begun, and will not be."""
+        with self._lock:
+            self._withdrawn = not self._begun
+            return self._withdrawn
 
 
 class Worker:
@@ -138,85 +104,157 @@ class Worker:
 
     def __init__(self, line: Line, config: BackendConfig):
         self._line = line
-        self._config = config
-        self._backends: dict[str, Backend] = {}
-        self._commands: queue.SimpleQueue[Command | Stop] = queue.SimpleQueue()
-        self._previews = ThreadPoolExecutor(1, "previews", initializer=_give_way)
-        self._lock = threading.Lock()
-        self._control: ChildControl | None = None
-        self._cancelled: set[int] = set()
+        self._runtime = Runtime(config)
+        self._queue: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._urgent: queue.SimpleQueue[Task] = queue.SimpleQueue()
+        self._tasks: dict[int, Task] = {}
+        self._previews = ThreadPoolExecutor(1, "previews", initializer=partial(_run_at, LOWEST))
+        self._preparing = ThreadPoolExecutor(1, "preparing", initializer=partial(_run_at, LOWEST))
+        self._finisher = ThreadPoolExecutor(1, "finisher", initializer=partial(_run_at, FINISHER_NICENESS))
+        self._finishing: Future | None = None
+        self._hint: Future = Future()
+        self._held = Held()
+        self._idle_since: float | None = None   # the end of the last render; None where something was loaded after it
 
     def run(self) -> None:
-        """Until the server asks for the end."""
+        """Until the server asks for the end, and the last clip is written."""
         threading.Thread(target=self._read, name="reader", daemon=True).start()
-        while not isinstance(command := self._commands.get(), Stop):
-            answer = self._answer(command)
-            self._line.send(answer)
-            if isinstance(answer, Failed) and answer.fatal:
-                logging.shutdown()
-                os._exit(FATAL)             # whatever broke may hang an orderly end too
+        while (work := self._queue.get()) is not None:
+            work()
+        self._finisher.shutdown()
+
+    # the reader's thread
 
     def _read(self) -> None:
         while True:
-            message = self._line.receive()
-            if isinstance(message, Cancel):
-                self._cancel(message.ticket)
-            else:
-                self._commands.put(message)
+            match self._line.receive():
+                case Cancel(ticket):
+                    self._cancel(ticket)
+                case Run(command):
+                    self._urgent.put(self._new_task(command))
+                    self._queue.put(partial(self._do_urgent, nested=False))     # unless a render comes first
+                case Prepare(card, spec):
+                    self._hint.cancel()             # where it has not begun: it is out of date
+                    self._hint = self._preparing.submit(self._runtime.prepare, card, spec)
+                case Stop():
+                    self._queue.put(None)
+                case command:
+                    self._queue.put(partial(self._attend, self._new_task(command)))
+
+    def _new_task(self, command: Command) -> Task:
+        kept = command.kept if isinstance(command, Render) else {}
+        task = Task(command, ChildControl(command.ticket, self._line, kept, self._previews))
+        self._tasks[command.ticket] = task
+        return task
 
     def _cancel(self, ticket: int) -> None:
-        with self._lock:
-            self._cancelled.add(ticket)
-            if self._control is not None and self._control.ticket == ticket:
-                self._control.stop()
+        if (task := self._tasks.get(ticket)) is None:
+            return
+        task.control.stop()
+        if task.withdraw():
+            self._answer(GaveWay(ticket))
 
-    def _take(self, command: Command) -> ChildControl:
-        kept = command.kept if isinstance(command, Render) else {}
-        with self._lock:
-            self._control = control = ChildControl(command.ticket, self._line, kept, self._previews)
-            if command.ticket in self._cancelled:
-                control.stop()
-            self._cancelled.clear()
-        return control
+    # the main thread
 
-    def _answer(self, command: Command) -> Answer:
-        """Do *command*, and turn whatever happens into its answer."""
-        control = self._take(command)
+    def nest(self) -> bool:
+        """Do what is urgent, inside of the render that calls this; whether there was anything."""
+        return self._do_urgent(nested=True)
+
+    def say_held(self) -> None:
+        """Say what is held now, where that has changed."""
+        if (held := self._runtime.held()) != self._held:
+            self._held = held
+            self._line.send(Holds(held))
+
+    def _do_urgent(self, nested: bool) -> bool:
+        done = False
+        while not self._urgent.empty():
+            self._attend(self._urgent.get(), nested)
+            done = True
+        return done
+
+    def _attend(self, task: Task, nested: bool = False) -> None:
+        """Do one command, and answer it. Of a render that is to be finished, the finisher answers."""
+        if not task.begin():
+            return
+        self._line.send(Begun(task.ticket))
+        done = self._tried(task, lambda: self._do(task, nested))
+        self.say_held()
+        if isinstance(done, ClipReady) or callable(done):
+            self._line.send(Rendered(task.ticket))
+        if callable(done):
+            self._finishing = self._finisher.submit(self._finish, task, done)
+        else:
+            self._answer(done)
+
+    def _do(self, task: Task, nested: bool) -> Answer | Unfinished:
+        task.control.check()
+        match task.command:
+            case Load(_, card, mode):
+                self._idle_since = None
+                self._runtime.load(card, mode, task.control)
+            case Unload(_, card, keep):
+                self._runtime.unload(card, keep=keep)
+            case Render():
+                made = self._render(task, nested)
+                if not callable(made):
+                    return ClipReady(task.ticket, task.measured(made))
+                self._wait_for_finisher(task.control)
+                return made
+        return Done(task.ticket)
+
+    def _render(self, task: Task, nested: bool) -> Clip | Still | Unfinished:
+        """Have the frames made. Unless this is nested itself, what is urgent may run inside of it."""
+        render = partial(self._runtime.render, task.command.card, task.command.spec, task.control)
+        if nested:
+            return render()
+        task.idle_s = None if self._idle_since is None else time.monotonic() - self._idle_since
+        task.control.outer = self
         try:
-            return self._do(command, control)
+            return render()
+        finally:
+            task.control.outer = None
+            self._idle_since = time.monotonic()
+
+    def _wait_for_finisher(self, control: ChildControl) -> None:
+        """Until the clip before this one is written: one at most is in flight."""
+        while self._finishing is not None and wait([self._finishing], LOOK_S).not_done:
+            control.alive()
+
+    # the main thread and the finisher's
+
+    def _finish(self, task: Task, unfinished: Unfinished) -> None:
+        self._answer(self._tried(task, lambda: ClipReady(task.ticket, task.measured(unfinished()))))
+
+    def _tried(self, task: Task, work: Callable[[], Answer | Unfinished]) -> Answer | Unfinished:
+        """Do *work*, and turn whatever happens into its answer."""
+        try:
+            return work()
         except Stopped:
-            return GaveWay(command.ticket)
+            return GaveWay(task.ticket)
         except OutOfVram as e:
-            return OutOfMemory(command.ticket, e.detail)
+            return OutOfMemory(task.ticket, e.detail)
         except VidgenError as e:
-            return Failed(command.ticket, e.detail, e.code, not isinstance(e, StepFailed) or e.retryable)
+            return Failed(task.ticket, e.detail, e.code, not isinstance(e, StepFailed) or e.retryable)
         except Exception:
             error_id = secrets.token_hex(4)
             log.exception("internal error %s in the inference process", error_id)
-            return Failed(command.ticket, f"internal error {error_id}", "internal_error", True, fatal=True)
+            return Failed(task.ticket, f"internal error {error_id}", "internal_error", True, fatal=True)
 
-    def _do(self, command: Command, control: ChildControl) -> Answer:
-        control.check()
-        backend = self._backend(command.card)
-        if isinstance(command, Load):
-            backend.load(command.card, command.mode, control)
-            return Loaded(command.ticket)
-        if isinstance(command, Unload):
-            backend.unload(command.card)
-            return Unloaded(command.ticket)
-        return Rendered(command.ticket, backend.render(command.card, command.spec, control))
-
-    def _backend(self, card: Card) -> Backend:
-        if card.provider not in self._backends:
-            self._backends[card.provider] = make_backend(card.provider, self._config)
-        return self._backends[card.provider]
+    def _answer(self, answer: Answer) -> None:
+        self._tasks.pop(answer.ticket)
+        self._line.send(answer)
+        if isinstance(answer, Failed) and answer.fatal:
+            logging.shutdown()
+            os._exit(FATAL)                 # whatever broke may hang an orderly end too
 
 
-def _give_way() -> None:
-    """The calling thread runs when the cores have nothing else to do; Linux keeps priorities by thread. A network on
-    the CPU waits for the slowest of its threads, and would wait for this one.
+def _run_at(niceness: int) -> None:
+    """The calling thread gives way; Linux keeps priorities by thread. A network on the CPU waits for the slowest of its
+    threads, and would wait for this one.
     """
-    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), LOWEST)
+    thread = threading.get_native_id()
+    os.setpriority(os.PRIO_PROCESS, thread, max(niceness, os.getpriority(os.PRIO_PROCESS, thread)))
 
 
 def main() -> None:

@@ -2,7 +2,8 @@
 
 Every command carries a ticket, and is answered by exactly one :data:`Answer` with that ticket; before it come any
 number of :data:`Sign`. The child does one command at a time, in the order in which they came, with two exceptions:
-:class:`Run` goes inside of the one that runs, and after :class:`Rendered` the clip is finished beside the next command.
+:class:`Run` goes inside of the render that runs, and after :class:`Rendered` the clip is finished beside the next
+command.
 """
 
 from collections.abc import Mapping
@@ -66,14 +67,14 @@ class Prepare:
 
 @dataclass(frozen=True, slots=True)
 class Cancel:
-    """End the command with this ticket at its next sign of life."""
+    """End the command with this ticket at its next sign of life; at once where it has not begun."""
 
     ticket: int
 
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """End in order, once the command that runs has been answered."""
+    """End in order, once the commands that came before have been answered."""
 
 
 # child to lane
@@ -82,6 +83,22 @@ class Stop:
 @dataclass(frozen=True, slots=True)
 class Ready:
     """The child has started, and takes commands."""
+
+
+@dataclass(frozen=True, slots=True)
+class Holds:
+    """What the child holds now, said whenever it has changed: before the answer to the command that changed it, and
+    before the word that a denoising step is done.
+    """
+
+    held: Held
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """The child does this command now; what comes before waits for others."""
+
+    ticket: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,23 +134,17 @@ class Kept:
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
-    ticket: int
-    held: Held
-
-
-@dataclass(frozen=True, slots=True)
-class Unloaded:
-    ticket: int
-    held: Held
-
-
-@dataclass(frozen=True, slots=True)
 class Rendered:
     """The frames are made; the child takes the next command while their file is written. Not yet the answer."""
 
     ticket: int
-    held: Held
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The model is loaded, or unloaded."""
+
+    ticket: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +182,6 @@ class OutOfMemory:
 
     ticket: int
     detail: str
-    held: Held
 
 
 # the reader's own
@@ -181,8 +191,7 @@ class OutOfMemory:
 class Died:
     """Nothing more will come; said by the thread that reads, not by the child.
 
-    ``charged`` is the ticket of what is held to be the cause: the innermost command that was being done, or where none
-    was, the clip that was being finished. The others were bystanders.
+    ``charged`` is the ticket of what is held to be the cause; the others were bystanders.
     """
 
     reason: str
@@ -190,5 +199,5 @@ class Died:
 
 
 Command = Load | Unload | Render
-Sign = Progress | Previewed | Alive | Noted | Kept | Rendered
-Answer = Loaded | Unloaded | ClipReady | GaveWay | Failed | OutOfMemory
+Sign = Begun | Progress | Previewed | Alive | Noted | Kept | Rendered
+Answer = Done | ClipReady | GaveWay | Failed | OutOfMemory

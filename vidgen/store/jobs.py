@@ -16,6 +16,7 @@ from vidgen.types import (
     GenerationMode,
     Job,
     JobStatus,
+    Lane,
     Shot,
     ShotStatus,
     Storyboard,
@@ -56,6 +57,30 @@ class NewJob:
     idempotency_key: str | None = None
     idempotency_digest: str | None = None
     parent_id: str | None = None
+    lane: Lane | None = None
+    forecast: Mapping[str, Any] | None = None
+    forecast_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TimedJob(Job):
+    """A job with what is known of its time. The last two are filled in by ``engine/outlook.py``."""
+
+    rank: float = 0.0
+    lane: Lane | None = None                # that its renders run on
+    forecast: Mapping[str, Any] | None = None   # how long it was expected to take when it was posted
+    eta_seconds: float | None = None        # until its video is ready
+    estimated_start: float | None = None    # seconds since the epoch; None once it runs
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A queued job, and what decides when it is let in."""
+
+    id: str
+    first_model_id: str                     # of its first step that renders
+    priority: int
+    rank: float
 
 
 def rank_of(created_at: float, priority: int, age_s: float) -> float:
@@ -75,16 +100,16 @@ def insert(tx: Tx, new: NewJob, rank: float, current_step: str) -> None:
     tx.conn.execute(_INSERT, row)
 
 
-def get(conn: sa.Connection, job_id: str) -> Job | None:
+def get(conn: sa.Connection, job_id: str) -> TimedJob | None:
     """The job with its shots, or None."""
     row = conn.execute(_BY_ID, {"job_id": job_id}).first()
-    return _with_details(conn, [row])[0] if row else None
+    return of_rows(conn, [row])[0] if row else None
 
 
 def page(
     conn: sa.Connection, *, offset: int, limit: int, status: str | None = None, model_id: str | None = None,
     q: str | None = None, newest_first: bool = True,
-) -> tuple[list[Job], int]:
+) -> tuple[list[TimedJob], int]:
     """One page of jobs, and how many there are in all."""
     where = []
     if status is not None:
@@ -96,16 +121,16 @@ def page(
     order = jobs.c.seq.desc() if newest_first else jobs.c.seq
     rows = conn.execute(jobs.select().where(*where).order_by(order).limit(limit).offset(offset)).all()
     total = conn.scalar(sa.select(sa.func.count()).select_from(jobs).where(*where)) or 0
-    return _with_details(conn, rows), total
+    return of_rows(conn, rows), total
 
 
-def in_order(conn: sa.Connection, limit: int) -> list[Job]:
+def in_order(conn: sa.Connection, limit: int) -> list[TimedJob]:
     """Jobs that run, then jobs that wait, in the order in which they will be taken."""
     running = conn.execute(jobs.select().where(jobs.c.status == JobStatus.PROCESSING).order_by(jobs.c.rank)).all()
     waiting = conn.execute(
         jobs.select().where(jobs.c.status == JobStatus.QUEUED).order_by(jobs.c.rank, jobs.c.seq).limit(limit)
     ).all()
-    return _with_details(conn, [*running, *waiting], {row.id: place for place, row in enumerate(waiting, 1)})
+    return of_rows(conn, [*running, *waiting], {row.id: place for place, row in enumerate(waiting, 1)})
 
 
 def count(conn: sa.Connection, status: JobStatus) -> int:
@@ -133,6 +158,24 @@ def next_queued(conn: sa.Connection) -> str | None:
     """The id of the queued job whose turn it is."""
     return conn.scalar(
         sa.select(jobs.c.id).where(jobs.c.status == JobStatus.QUEUED).order_by(jobs.c.rank, jobs.c.seq).limit(1)
+    )
+
+
+def first_queued(conn: sa.Connection, limit: int) -> list[Standing]:
+    """The queued jobs whose turn is next, in order."""
+    rows = conn.execute(
+        sa.select(jobs.c.id, jobs.c.model_id, jobs.c.keyframe_model_id, jobs.c.priority, jobs.c.rank)
+        .where(jobs.c.status == JobStatus.QUEUED).order_by(jobs.c.rank, jobs.c.seq).limit(limit)
+    )
+    return [Standing(row.id, row.keyframe_model_id or row.model_id, row.priority, row.rank) for row in rows]
+
+
+def above_all_processing(conn: sa.Connection) -> str | None:
+    """The id of the next queued job, if its priority is higher than that of every job that is processing."""
+    highest = sa.select(sa.func.max(jobs.c.priority)).where(jobs.c.status == JobStatus.PROCESSING).scalar_subquery()
+    return conn.scalar(
+        sa.select(jobs.c.id).where(jobs.c.status == JobStatus.QUEUED, jobs.c.priority > highest)
+        .order_by(jobs.c.rank, jobs.c.seq).limit(1)
     )
 
 
@@ -177,6 +220,14 @@ def update_shot(tx: Tx, job_id: str, index: int, **values: Any) -> None:
     tx.conn.execute(shots.update().where(shots.c.job_id == job_id, shots.c.index == index).values(**values))
 
 
+def keep_made(tx: Tx, job_id: str, index: int, kind: str, made: Mapping[str, Any]) -> None:
+    """Write down how one of the shot's steps was really rendered."""
+    if made:
+        mine = (shots.c.job_id == job_id) & (shots.c.index == index)
+        before = tx.conn.scalar(sa.select(shots.c.made).where(mine)) or {}
+        update_shot(tx, job_id, index, made={**before, kind: dict(made)})
+
+
 def end_open_shots(tx: Tx, job_id: str, status: ShotStatus) -> None:
     """Shots that have not ended end as *status*."""
     unfinished = shots.c.status.in_((ShotStatus.PENDING, ShotStatus.RENDERING))
@@ -188,8 +239,10 @@ def shot_id(index: int) -> str:
     return f"shot_{index + 1:03d}"
 
 
-def _with_details(conn: sa.Connection, rows: list[sa.Row], positions: Mapping[str, int] | None = None) -> list[Job]:
-    """The jobs of *rows*; *positions* are counted where they are not known."""
+def of_rows(
+    conn: sa.Connection, rows: list[sa.Row], positions: Mapping[str, int] | None = None
+) -> list[TimedJob]:
+    """The jobs of *rows* of the table; *positions* are counted where they are not known."""
     planned = [row.id for row in rows if row.storyboard_id]
     by_job: dict[str, list[Shot]] = {job_id: [] for job_id in planned}
     if planned:
@@ -211,11 +264,11 @@ def _positions(conn: sa.Connection, queued: list[sa.Row]) -> dict[str, int]:
     return found
 
 
-def _job(row: sa.Row, job_shots: list[Shot]) -> Job:
+def _job(row: sa.Row, job_shots: list[Shot]) -> TimedJob:
     storyboard = None
     if row.storyboard_id:
         storyboard = Storyboard(row.storyboard_id, row.storyboard_title, tuple(job_shots))
-    return Job(
+    return TimedJob(
         seq=row.seq, id=row.id, status=JobStatus(row.status), request=row.request,
         effective=Effective(**row.effective), model_id=row.model_id, keyframe_model_id=row.keyframe_model_id,
         keyframe_parameters=row.keyframe_parameters or {}, upload_id=row.upload_id,
@@ -223,7 +276,7 @@ def _job(row: sa.Row, job_shots: list[Shot]) -> Job:
         created_at=row.created_at, updated_at=row.updated_at, current_step=row.current_step, progress=row.progress,
         cancel_requested=row.cancel_requested, parent_id=row.parent_id, started_at=row.started_at,
         ended_at=row.ended_at, storyboard=storyboard, error_code=row.error_code, error_message=row.error_message,
-        usage=row.usage or {},
+        usage=row.usage or {}, rank=row.rank, lane=Lane(row.lane) if row.lane else None, forecast=row.forecast,
     )
 
 
@@ -232,5 +285,5 @@ def _shot(row: sa.Row) -> Shot:
         id=shot_id(row.index), index=row.index, description=row.description,
         camera_move=CameraMove(row.camera_move), duration_seconds=row.duration_seconds, seed=row.seed,
         status=ShotStatus(row.status), num_frames=row.num_frames, keyframe=row.keyframe, video=row.video,
-        poster=row.poster, preview=row.preview, error_message=row.error_message,
+        poster=row.poster, preview=row.preview, error_message=row.error_message, made=row.made or {},
     )

@@ -35,7 +35,10 @@ jobs = sa.Table(
     sa.Column("idempotency_key", sa.Text, unique=True),
     sa.Column("idempotency_digest", sa.Text),
     sa.Column("usage", sa.JSON),                            # what each step's run measured
-    sa.Index("jobs_by_rank", "status", "rank", "seq"),
+    sa.Column("forecast", sa.JSON),                         # how long it was expected to take when it was posted
+    sa.Column("forecast_s", sa.Float),                      # of its render lane's time, without loading; null: unknown
+    sa.Column("lane", sa.Text),                             # that its renders run on
+    sa.Index("jobs_by_rank", "status", "rank", "seq", "lane", "forecast_s"),
     sa.Index("jobs_by_status", "status", "seq"),
     sa.Index("jobs_by_model", "model_id", "seq"),
     sqlite_autoincrement=True,
@@ -57,6 +60,7 @@ shots = sa.Table(
     sa.Column("poster", sa.Text),
     sa.Column("preview", sa.Text),
     sa.Column("error_message", sa.Text),
+    sa.Column("made", sa.JSON),                             # how each of its steps was really rendered
 )
 
 steps = sa.Table(
@@ -118,4 +122,35 @@ state = sa.Table(
     "state", metadata,                                      # the server's own few facts, such as "paused"
     sa.Column("key", sa.Text, primary_key=True),
     sa.Column("value", sa.JSON, nullable=False),
+)
+
+timings = sa.Table(
+    "timings", metadata,                                    # one run of a step; see store/history.py
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("at", sa.Float, nullable=False),
+    sa.Column("device", sa.Text, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("model_id", sa.Text),
+    sa.Column("mode", sa.Text),
+    sa.Column("width", sa.Integer, nullable=False),
+    sa.Column("height", sa.Integer, nullable=False),
+    sa.Column("num_frames", sa.Integer, nullable=False),
+    sa.Column("num_steps", sa.Integer),
+    sa.Column("num_shots", sa.Integer, nullable=False),
+    sa.Column("parameters", sa.Text, nullable=False),
+    sa.Column("seconds", sa.Float, nullable=False),
+    sa.Column("load_seconds", sa.Float),
+    sa.Column("denoise_seconds", sa.Float),
+    sa.Column("decode_seconds", sa.Float),
+    sa.Column("encode_seconds", sa.Float),
+)
+
+peaks = sa.Table(
+    "peaks", metadata,                                      # what renders took of the device's memory
+    sa.Column("device", sa.Text, primary_key=True),
+    sa.Column("model_id", sa.Text, primary_key=True),
+    sa.Column("mode", sa.Text, primary_key=True),
+    sa.Column("estimate_bytes", sa.Integer, primary_key=True),  # what was reckoned; it stands for the size
+    sa.Column("peak_bytes", sa.Integer),
+    sa.Column("floor_bytes", sa.Integer),
 )

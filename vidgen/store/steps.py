@@ -30,6 +30,26 @@ _JOB_OF = sa.select(jobs.c.status, jobs.c.rank, jobs.c.progress, jobs.c.cancel_r
     jobs.c.id == sa.bindparam("of_job")
 )
 
+_READY = (
+    sa.select(steps, jobs.c.priority).join(jobs, jobs.c.id == steps.c.job_id)
+    .where(
+        steps.c.lane == sa.bindparam("of_lane"), steps.c.status == StepStatus.READY,
+        steps.c.not_before <= sa.bindparam("now"),
+    )
+    .order_by(steps.c.rank, steps.c.id).limit(sa.bindparam("limit"))
+)
+_THAN = sa.select(jobs.c.priority).where(jobs.c.id == sa.bindparam("than")).scalar_subquery()
+_MORE_URGENT = _READY.where(jobs.c.priority > _THAN).params(limit=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A step that can be claimed, and what decides when."""
+
+    step: Step
+    priority: int                           # the job's own
+    rank: float
+
 
 @dataclass(frozen=True, slots=True)
 class NewStep:
@@ -76,10 +96,26 @@ def claim(tx: Tx, lane: Lane) -> Step | None:
         .where(steps.c.lane == lane, steps.c.status == StepStatus.READY, steps.c.not_before <= tx.now)
         .order_by(steps.c.rank, steps.c.id).limit(1)
     ).first()
-    if row is None:
-        return None
-    _move(tx, row.id, StepStatus.READY, StepStatus.RUNNING, attempts=row.attempts + 1)
-    return _step(row, status=StepStatus.RUNNING, attempts=row.attempts + 1)
+    return None if row is None else _claimed(tx, row)
+
+
+def ready(conn: sa.Connection, lane: Lane, now: float, limit: int) -> list[Ready]:
+    """What the lane may claim now, in order."""
+    rows = conn.execute(_READY, {"of_lane": lane, "now": now, "limit": limit})
+    return [_ready(row) for row in rows]
+
+
+def more_urgent(conn: sa.Connection, than: Step, now: float) -> Ready | None:
+    """The first step ready on the same lane whose job was given a higher priority."""
+    asked = {"of_lane": than.lane, "now": now, "than": than.job_id}
+    row = conn.execute(_MORE_URGENT, asked).first()
+    return None if row is None else _ready(row)
+
+
+def claim_one(tx: Tx, step_id: int) -> Step | None:
+    """This step, now running and with its attempt counted; None where it is not ready any more."""
+    row = tx.conn.execute(steps.select().where(steps.c.id == step_id, steps.c.status == StepStatus.READY)).first()
+    return None if row is None else _claimed(tx, row)
 
 
 def owned(tx: Tx, step: Step) -> bool:
@@ -109,8 +145,9 @@ def again(tx: Tx, step: Step, *, delay_s: float, message: str) -> None:
 
 
 def give_back(tx: Tx, step: Step) -> None:
-    """The server is going down: the attempt is not counted."""
+    """It was stopped through no fault of its own: the attempt is not counted."""
     _move(tx, step.id, StepStatus.RUNNING, StepStatus.READY, attempts=step.attempts - 1)
+    tx.changes.lanes.add(step.lane)
 
 
 def end(tx: Tx, step: Step, status: StepStatus, message: str | None = None) -> None:
@@ -199,6 +236,15 @@ def name(step: Step | sa.Row) -> str:
 def job_of(conn: sa.Connection, step: Step) -> sa.Row:
     """What must be known of a step's job before it is written: status, rank, progress, cancel_requested."""
     return conn.execute(_JOB_OF, {"of_job": step.job_id}).one()
+
+
+def _claimed(tx: Tx, row: sa.Row) -> Step:
+    _move(tx, row.id, StepStatus.READY, StepStatus.RUNNING, attempts=row.attempts + 1)
+    return _step(row, status=StepStatus.RUNNING, attempts=row.attempts + 1)
+
+
+def _ready(row: sa.Row) -> Ready:
+    return Ready(_step(row, status=StepStatus.READY, attempts=row.attempts), row.priority, row.rank)
 
 
 def _move(tx: Tx, step_id: int, before: StepStatus, after: StepStatus, **values: Any) -> None:

@@ -14,6 +14,7 @@ from vidgen.errors import StepFailed
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from backends.local.account import Account
     from backends.local.watch import Watch
 
 
@@ -25,7 +26,9 @@ class Family:
         what is switched on in them here must be what every request wants.
         """
 
-    def frames(self, pipeline: Any, arguments: Mapping[str, Any], watch: "Watch") -> Iterator["Tensor"]:
+    def frames(
+        self, pipeline: Any, arguments: Mapping[str, Any], watch: "Watch", account: "Account"
+    ) -> Iterator["Tensor"]:
         """Run *pipeline*: the frames in order, in batches of [n, 3, height, width], values 0 to 1, on any device.
 
         Denoising reports itself through the scheduler; decoding by what *watch* hangs on the VAE, or by
@@ -35,6 +38,8 @@ class Family:
         :param arguments: of the call, by its own names: the card's constants, what the shot says, the card's
             parameters, the generator, the image (PIL, RGB, of the shot's size); all but ``output_type`` and
             ``return_dict``.
+        :param account: for a family that changes something where the memory does not suffice. A network that runs out
+            of it computes once more by itself, in a lower loading mode.
         """
         with watch.decoder(getattr(pipeline, "vae", None)):
             video, *more = pipeline(**arguments, output_type="pt", return_dict=False)

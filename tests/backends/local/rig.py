@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from backends.local import LocalBackend
+from backends.local.loaded import Loaded
 from backends.local.render import render_frames
 from scripts.make_test_weights import PIPELINES, make
 from scripts.testweights.cogvideox import IMAGE_PX
 from vidgen.backend import WHOLE, BackendConfig
 from vidgen.cards import Card, read_card
-from vidgen.types import CameraMove, RenderSpec
+from vidgen.types import CameraMove, Clip, RenderSpec, Still
 
 ROOT = Path(__file__).parents[3]
 CARDS = {card.name: card for card in map(read_card, sorted((ROOT / "backends/models").glob("local-*.toml")))}
@@ -20,7 +21,6 @@ IMAGE = ROOT / "tests/data/reference.jpg"
 STEPS = 2
 SIZES = {"CogVideoXImageToVideoPipeline": IMAGE_PX}
 """Width and height for test weights that make one size only; others make 64 x 64."""
-
 
 
 class Said:
@@ -83,23 +83,35 @@ class Rig:
             make(card.backend["pipeline"], place)
         return place
 
-    def fresh(self, card: Card) -> LocalBackend:
-        """A backend of its own, with nothing loaded."""
-        self.folder(card)
-        return LocalBackend(BackendConfig(self.weights, device="cpu"))
+    def fresh(self, *cards: Card, **config: Any) -> LocalBackend:
+        """A backend of its own, with nothing loaded, that finds the weights of *cards*."""
+        for card in cards:
+            self.folder(card)
+        return LocalBackend(BackendConfig(self.weights, device="cpu", **config))
+
+    def together(self, *cards: Card, **config: Any) -> LocalBackend:
+        """A backend of its own, with the models of *cards* loaded beside each other."""
+        backend = self.fresh(*cards, **config)
+        for card in cards:
+            backend.load(card, WHOLE, Said())
+        return backend
 
     def backend(self, card: Card) -> LocalBackend:
         """The card's backend, with its model loaded."""
         backend = next((made for known, made in self._backends if known == card), None)
         if backend is None:
             self._backends.append((card, backend := self.fresh(card)))
-        if backend._loaded is None:
+        if card.id not in backend.held().models:
             backend.load(card, WHOLE, Said())
         return backend
 
+    def loaded(self, card: Card) -> Loaded:
+        """The card's model, in the card's backend."""
+        return self.backend(card)._models[card.id]
+
     def frames(self, card: Card, shot: RenderSpec, control: Said | None = None) -> list[Any]:
         """The frames that reach the encoder."""
-        return render_frames(self.backend(card)._loaded, shot, control or Said())[0]
+        return render_frames(self.loaded(card), shot, control or Said())[0]
 
     def told(self, card: Card) -> Said:
         """What a control is told of one shot with the card's model, rendered once."""
@@ -119,6 +131,12 @@ class Rig:
         """The card's test weights once more, to be spoiled; the folder that is to be the backend's."""
         shutil.copytree(self.folder(card), into / card.name)
         return into
+
+
+def rendered(backend: LocalBackend, card: Card, shot: RenderSpec, control: Said | None = None) -> Clip | Still:
+    """Render *shot* and have its file written."""
+    made = backend.render(card, shot, control or Said())
+    return made() if callable(made) else made
 
 
 def with_weights() -> list[Card]:

@@ -1,4 +1,4 @@
-"""Which errors are for lack of GPU memory."""
+"""Which errors are for lack of the device's memory."""
 
 import pytest
 import torch
@@ -13,6 +13,7 @@ from vidgen.errors import StepFailed
     (torch.AcceleratorError("CUDA error: out of memory", 2), True),
     (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate(handle)"), True),
     (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), True),
+    (RuntimeError("[enforce fail at alloc_cpu.cpp:127] . DefaultCPUAllocator: can't allocate memory: you tried"), True),
     (RuntimeError("CUDA error: an illegal memory access was encountered"), False),
     (ValueError("out of memory"), False),
 ])

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from backends.local import LocalBackend
-from backends.local.installed import diffusers_names, gpu_problem
+from backends.local.installed import diffusers_names
 from tests.backends.local.rig import CARDS, ROOT, Rig, shot_of
-from vidgen.backend import BackendConfig
+from vidgen.backend import BackendConfig, Held
 from vidgen.cards import BrokenCard, Card
 from vidgen.weights import Lock, folder, write_lock
 
@@ -78,41 +78,19 @@ def test_what_is_missing_is_said_in_the_order_in_which_it_has_to_be_got(rig: Rig
     assert "unet/ is missing" in backend(tmp_path).availability(TURBO).reason
 
 
-def test_without_a_gpu_it_says_what_the_cpu_costs(python, tmp_path):
-    """NVML is asked in a process of its own, where it finds no driver."""
-    said = python(f"""
-import sys
-sys.modules["pynvml"] = type(sys)("pynvml")
-class NVMLError(Exception): pass
-def nvmlInit(): raise NVMLError
-sys.modules["pynvml"].__dict__.update(NVMLError=NVMLError, nvmlInit=nvmlInit)
-from pathlib import Path
-from tests.backends.local.rig import CARDS
-from backends.local import LocalBackend
-from vidgen.backend import BackendConfig
-print(LocalBackend(BackendConfig(Path({str(tmp_path)!r}))).availability(CARDS["svd"]).reason)
-""")
-    assert said == "there is no NVIDIA GPU here; GPU_DEVICE=cpu renders on the CPU, where a shot takes hours"
+def test_without_a_gpu_it_says_what_the_cpu_costs(tmp_path):
+    problem = "there is no NVIDIA GPU here"
+    for device in ("auto", "0"):
+        config = BackendConfig(tmp_path, device=device, device_problem=lambda: problem)
+        said = LocalBackend(config).availability(SVD).reason
+        assert said == f"{problem}; GPU_DEVICE=cpu renders on the CPU, where a shot takes hours"
 
 
-@pytest.mark.parametrize(("device", "problem"), [
-    ("auto", "None"), ("0", "None"), ("1", "there is no NVIDIA GPU '1' here"), ("GPU-1234", "None"),
-    ("GPU-9", "there is no NVIDIA GPU 'GPU-9' here"),
-])
-def test_the_gpu_that_the_setting_names_has_to_be_there(python, device: str, problem: str):
-    assert python(f"""
-import sys
-class NVMLError(Exception): pass
-def by(known):
-    def get(name):
-        if name not in known: raise NVMLError
-    return get
-fake = sys.modules["pynvml"] = type(sys)("pynvml")
-fake.NVMLError, fake.nvmlInit, fake.nvmlShutdown = NVMLError, lambda: None, lambda: None
-fake.nvmlDeviceGetHandleByIndex, fake.nvmlDeviceGetHandleByUUID = by([0]), by(["GPU-1234"])
-from backends.local.installed import gpu_problem
-print(gpu_problem({device!r}))
-""") == problem
+def test_a_gpu_is_asked_about_each_time(rig: Rig, tmp_path):
+    rig.copy(TURBO, tmp_path)
+    problems = iter([None, "the GPU is lost", None])
+    here = LocalBackend(BackendConfig(tmp_path, device_problem=lambda: next(problems)))
+    assert [here.availability(TURBO).ok for _ in range(3)] == [True, False, True]
 
 
 def test_without_the_libraries_a_good_card_is_unavailable_and_not_broken(python, tmp_path):
@@ -157,11 +135,19 @@ def test_versions_are_those_of_the_libraries_and_what_else_the_bits_depend_on(tm
     assert backend(tmp_path, "auto").versions()["device"] == "cuda"
 
 
-def test_the_footprint_is_the_cards_and_without_a_gpu_all_of_it_is_ram(tmp_path):
-    shot = shot_of(SVD)
-    on_gpu, on_cpu = (backend(tmp_path, device).footprint(SVD, shot) for device in ("auto", "cpu"))
-    assert on_gpu.vram_bytes == 14 * 2**30
-    assert on_cpu.vram_bytes == 0 and on_cpu.ram_bytes == on_gpu.ram_bytes + on_gpu.vram_bytes
+def test_the_device_decides_the_modes_and_whose_memory_is_reckoned(tmp_path):
+    shot = shot_of(SVD, width=1024, height=576)
+    on_gpu, on_cpu = (backend(tmp_path, device) for device in ("auto", "cpu"))
+    assert on_gpu.modes(SVD) == ("whole", "two_pass", "component", "group", "sequential")
+    assert on_cpu.modes(SVD) == ("whole", "two_pass")
+    needs = {each: each.footprint(SVD, shot) for each in (on_gpu, on_cpu)}
+    assert needs[on_gpu].ram_bytes == 8 * 2**30 and needs[on_cpu].ram_bytes == 0
+    assert needs[on_gpu].resident_bytes < needs[on_gpu].peak_bytes < needs[on_cpu].peak_bytes
+
+
+def test_nothing_is_held_where_nothing_was_loaded(tmp_path):
+    for device in ("auto", "cpu"):
+        assert backend(tmp_path, device).held() == Held(models={})
 
 
 def test_nothing_of_this_imports_torch(rig: Rig, python):
@@ -178,6 +164,7 @@ for device in ("cpu", "auto"):
     for file in sorted(Path({str(ROOT / "backends/models")!r}).glob("local-*.toml")):
         card = read_card(file)
         backend.check(card), backend.availability(card), backend.revision(card), backend.footprint(card, None)
+        backend.modes(card)
     backend.versions()
 print(json.dumps([name for name in {heavy} if name in sys.modules]))
 """)
@@ -190,7 +177,3 @@ def test_the_names_of_diffusers_are_all_there():
     names = diffusers_names()
     assert {card.backend["pipeline"] for card in CARDS.values()} <= names
     assert {name for name in names if name.endswith(("Pipeline", "Scheduler"))} <= set(dir(diffusers))
-
-
-def test_nvml_is_asked_once():
-    assert gpu_problem("GPU-of-nowhere") is gpu_problem("GPU-of-nowhere")

@@ -6,6 +6,7 @@ import itertools
 import pytest
 from PIL import Image
 
+from backends.local.meter import Meter
 from backends.local.preview import Previews
 from backends.local.watch import Watch
 from tests.backends.local.rig import CARDS, STEPS, Rig, Said, one_of_each_class, shot_of
@@ -54,8 +55,8 @@ def test_previews_are_small_webps_that_move(rig: Rig, card: Card):
 
 
 def test_a_pipeline_without_a_vae_has_no_decoding_to_report(rig: Rig):
-    watch = Watch(said := Said(), Previews(None, shot_of(CARDS["svd"])), lambda: None)
-    with watch.decoder(None):
+    watch = Watch(said := Said(), Previews(None, shot_of(CARDS["svd"])), Meter(None))
+    with watch.networks([]), watch.decoder(None):
         watch.step("render", 1, 1)
     assert said.steps == [("render", 1, 1)]
 
@@ -63,7 +64,7 @@ def test_a_pipeline_without_a_vae_has_no_decoding_to_report(rig: Rig):
 def test_nothing_stays_hooked(rig: Rig):
     card = CARDS["sd-turbo"]
     rig.frames(card, shot_of(card))
-    for network in rig.backend(card)._loaded.networks().values():
+    for network in rig.loaded(card).networks().values():
         assert "decode" not in vars(network)
         assert not any(part._forward_hooks or part._forward_pre_hooks for part in network.modules())
 
