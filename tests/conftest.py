@@ -1,6 +1,8 @@
 import pytest
 
 from vidgen.engine import lifecycle
+from vidgen.engine.door import Door
+from vidgen.engine.order import Policy
 from vidgen.store.database import Database
 from vidgen.store.jobs import NewJob
 from vidgen.types import Effective, GenerationMode
@@ -38,3 +40,8 @@ def begin(db):
         return job_id
 
     return begin
+
+
+def let_in(db: Database, places: int) -> None:
+    """Let queued jobs in, in order, until so many are processing."""
+    db.write(Door(places, lambda model_id: True, Policy(swap_patience_s=0, memory_wait_s=0)).admit)

@@ -95,16 +95,17 @@ def _reads(report: Report, clients: list[Client], finished: str) -> None:
 
 
 def _through_the_store(report: Report, *databases: Path) -> None:
-    from vidgen.engine import lifecycle
+    from vidgen.engine.door import Door
+    from vidgen.engine.order import Policy
     from vidgen.store import steps
     from vidgen.store.database import Database
     from vidgen.types import Lane
 
     def claimer(database: Database) -> Callable[[], None]:
-        limit = iter(range(1, 1 + CLAIMS * 2))
+        limit, policy = iter(range(1, 1 + CLAIMS * 2)), Policy(swap_patience_s=0, memory_wait_s=0)
 
         def work(tx) -> None:
-            lifecycle.admit(tx, next(limit))
+            Door(next(limit), lambda model_id: True, policy).admit(tx)
             if steps.claim(tx, Lane.PLANNER) is None:
                 raise RuntimeError("there was nothing to claim")
 

@@ -1,6 +1,7 @@
 """The routes of the device, and a server whose GPU fails while it runs."""
 
 import os
+import time
 
 import pytest
 
@@ -136,6 +137,10 @@ def test_a_driver_that_hangs_holds_nobody_up(with_gpu, folder):
     assert with_gpu.get("/api/v1/health").json()["status"] == "healthy"
     assert "does not answer" in reason(with_gpu)
     with_gpu.wait(with_gpu.submit())
+    nvml.write(folder, busy())
+    deadline = time.monotonic() + 30
+    while read(with_gpu)["problem"] is not None:
+        assert time.monotonic() < deadline, "the driver answers, and nobody hears it"
 
 
 def test_a_release_of_what_is_not_held_gives_nothing_back(with_gpu):

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from vidgen.engine import lifecycle
+from tests.conftest import let_in
 from vidgen.engine.control import StepControl
 from vidgen.errors import Cancelled, Interrupted, Overdue
 from vidgen.store import log, steps
@@ -15,7 +15,7 @@ from vidgen.types import EventType, Lane
 def control(db, begin):
     """The control of a claimed plan step."""
     begin()
-    db.write(lambda tx: lifecycle.admit(tx, 1))
+    let_in(db, 1)
     return StepControl(db.write(lambda tx: steps.claim(tx, Lane.PLANNER)), db, deadline_s=60)
 
 

@@ -342,6 +342,19 @@ def test_what_did_not_run_without_a_break_teaches_nothing(db, begin, forecasts, 
     assert clock.left_s() == 0.0
 
 
+def test_a_forecast_that_fails_costs_no_step(db, begin, forecasts, outlook):
+    step, found = rendering(db, begin)
+    clock = forecasts.clock(step, found)
+    nonsense = replace(found, effective=None)
+    shot, clip = found.storyboard.shots[0], Clip(Path("clip.mp4"), 64, 64, 5, 8.0)
+    db.write(lambda tx: forecasts.learn(tx, step, nonsense, shot, spec_of(found, shot), clip))
+    assert db.read(lambda conn: list(history.all_timings(conn))) == []
+    assert clock.left_s() == 0.0
+    db.write(lambda tx: jobs.update(tx, found.id, effective={"not": "what it was"}))
+    assert outlook.clock(step).left_s() is None
+    assert outlook.eta_s(found.id) is None
+
+
 def test_jobs_that_wait_are_forecast_once_their_model_has_run(db, begin, forecasts):
     step, found = rendering(db, begin)
     waiting = begin(lane=Lane.CPU)

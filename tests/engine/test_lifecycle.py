@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.conftest import let_in
 from vidgen.engine import lifecycle
 from vidgen.engine.lifecycle import MAX_ATTEMPTS, MAX_INTERRUPTIONS, Report
 from vidgen.errors import Conflict
@@ -39,7 +40,7 @@ def claim(db, lane):
 
 def plan(db, job_id, num_shots=2, chained=False):
     """Admit the job and write a plan of *num_shots* renders on the CPU lane and one assemble step."""
-    db.write(lambda tx: lifecycle.admit(tx, 100))
+    let_in(db, 100)
     step = claim(db, Lane.PLANNER)
     assert step.job_id == job_id
     work = [
@@ -65,13 +66,13 @@ def test_a_job_is_queued_with_its_first_event_in_one_commit(db, begin):
 def test_nothing_is_claimed_before_the_job_is_admitted(db, begin):
     begin()
     assert claim(db, Lane.PLANNER) is None
-    db.write(lambda tx: lifecycle.admit(tx, 1))
+    let_in(db, 1)
     assert claim(db, Lane.PLANNER).attempts == 1
 
 
 def test_no_more_jobs_are_admitted_than_the_limit(db, begin):
     ids = [begin() for _ in range(5)]
-    db.write(lambda tx: lifecycle.admit(tx, 2))
+    let_in(db, 2)
     assert [job_of(db, job_id).status for job_id in ids] == [JobStatus.PROCESSING] * 2 + [JobStatus.QUEUED] * 3
     assert [job_of(db, job_id).position for job_id in ids] == [None, None, 1, 2, 3]
 
@@ -92,7 +93,7 @@ def test_changing_the_priority_reorders_queued_jobs_and_their_steps(db, begin):
     first, second = begin(), begin()
     db.write(lambda tx: lifecycle.set_priority(tx, jobs.get(tx.conn, second), 3, 600))
     assert job_of(db, second).position == 1
-    db.write(lambda tx: lifecycle.admit(tx, 2))
+    let_in(db, 2)
     assert [claim(db, Lane.PLANNER).job_id for _ in range(2)] == [second, first]
 
 

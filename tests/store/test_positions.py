@@ -2,7 +2,6 @@
 
 import random
 
-from vidgen.engine import lifecycle
 from vidgen.store import jobs
 from vidgen.types import JobStatus
 
@@ -29,7 +28,7 @@ def test_jobs_of_equal_rank_stand_in_the_order_of_acknowledgement(db, begin):
 
 def test_only_waiting_jobs_have_a_position(db, begin):
     running, waiting = begin(), begin()
-    db.write(lambda tx: lifecycle.admit(tx, 1))
+    let_in(db, 1)
     assert _places(db) == {running: None, waiting: 1}
     assert _places(db, status=JobStatus.QUEUED) == {waiting: 1}
     assert [job.position for job in db.read(lambda conn: jobs.in_order(conn, 10))] == [None, 1]

@@ -3,7 +3,8 @@
 What neither knows is unknown; what was not measured of an equal task on this machine is called an estimate.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import logging
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 from weakref import WeakValueDictionary
@@ -19,11 +20,16 @@ from vidgen.store.jobs import NewJob
 from vidgen.store.writer import Tx
 from vidgen.types import Clip, Job, Lane, RenderSpec, Shot, Step, StepKind, Still
 
+log = logging.getLogger(__name__)
+
 MEASURED, ESTIMATED = "measured", "estimated"
 RENDERING = (StepKind.KEYFRAME, StepKind.RENDER)
 
 UNTIMED = {StepKind.PLAN: Figure(0.1, measured=False), StepKind.ASSEMBLE: Figure(0.3, measured=False)}
 """What is reckoned with before the first of them has run here."""
+
+MAX_KNOWN = 1_000
+"""Kinds of jobs whose forecast is kept until something is learned."""
 
 MADE_UP_JOBS = 1_000
 """Queued jobs that are given a forecast once their model has run; those behind them when it runs again."""
@@ -72,6 +78,7 @@ class Forecasts:
         self._device = device
         self._is_loaded = is_loaded
         self._timings = Timings()
+        self._known: dict[Hashable, tuple[int, Forecast]] = {}  # by signature; as of which version of the timings
         self._clocks: WeakValueDictionary[int, Clock] = WeakValueDictionary()
 
     def read(self, conn: sa.Connection) -> None:
@@ -87,10 +94,14 @@ class Forecasts:
         """
         if (steps := self.outline(job, mode)) is None:
             return Forecast()
-        counts = {StepKind.PLAN: 1, StepKind.KEYFRAME: steps.drawn, StepKind.RENDER: len(steps.frames),
-                  StepKind.ASSEMBLE: 1}
-        figures = {kind: [self.step(steps, kind, i) for i in range(count)] for kind, count in counts.items()}
-        return _summed(steps, figures, self.load_s(steps.local_models()))
+        version, signature = self._timings.version, steps.signature
+        known_at, forecast = self._known.get(signature, (None, None))
+        if known_at != version:
+            if len(self._known) >= MAX_KNOWN:
+                self._known.clear()
+            forecast = self._reckoned(steps)
+            self._known[signature] = version, forecast
+        return _loading(forecast, self.load_s(steps.local_models()))
 
     def outline(self, job: Job | NewJob, mode: str | None = None) -> Outline | None:
         """The steps of *job*; None where one of its models is gone."""
@@ -131,22 +142,51 @@ class Forecasts:
         result: Clip | Still | None = None,
     ) -> None:
         """*step* is done: remember how long it took, from the making of its clock until now. What did not run from
-        its beginning to its end without a break is no measure.
+        its beginning to its end without a break is no measure. Raises nothing but what the database does.
 
         :param shot: with *spec* and *result*, of steps that render.
         """
-        clock, steps = self._clocks.get(step.id), self.outline(job)
-        if clock is None:
+        if (clock := self._clocks.get(step.id)) is None:
             return
         clock.end()
-        if steps is None or step.attempts > 1 or step.kept or _was_disturbed(result):
+        if step.attempts > 1 or step.kept or _was_disturbed(result):
             return
-        task = steps.task(step.kind, step.shot_index or 0, self._device)
+        try:
+            self._remember(tx, step, job, shot, spec, result, clock)
+        except sa.exc.SQLAlchemyError:
+            raise
+        except Exception:                       # a step that is done must not be lost for it
+            log.exception("nothing is learned of a step", extra={"job": job.id, "step": step.id})
+
+    def _remember(
+        self, tx: Tx, step: Step, job: Job, shot: Shot | None, spec: RenderSpec | None, result: Clip | Still | None,
+        clock: Clock,
+    ) -> None:
+        if (steps := self.outline(job)) is None:
+            return
+        task = steps.task(step.kind, shot.index if shot else 0, self._device)
         if spec is not None and result is not None:
             task = _as_made(task, spec, result)
         self._timings.learn(tx, _timing(task, clock, result.measured if result else {}))
         if step.kind in RENDERING:
             self._make_up(tx, job.model_id)
+
+    def _reckoned(self, steps: Outline) -> Forecast:
+        """The forecast of a job all of whose models are loaded."""
+        counts = {StepKind.PLAN: 1, StepKind.KEYFRAME: steps.drawn, StepKind.RENDER: len(steps.frames),
+                  StepKind.ASSEMBLE: 1}
+        figures = {kind: [self.step(steps, kind, i) for i in range(count)] for kind, count in counts.items()}
+        by_kind: dict[str, float] = {}
+        for kind, each in figures.items():
+            known = [figure for figure in each if figure is not None]
+            if known and len(known) == len(each):
+                seconds = [figure.seconds for figure in known]
+                by_kind[kind] = steps.in_all(kind, seconds, known[0].tail) if kind in RENDERING else sum(seconds)
+        if any(each and kind not in by_kind for kind, each in figures.items()):
+            return Forecast(by_kind=by_kind)
+        measured = all(figure.measured for each in figures.values() for figure in each)
+        source = MEASURED if measured else ESTIMATED
+        return Forecast(sum(by_kind.values()), steps.lane_seconds(by_kind), by_kind, source)
 
     def _make_up(self, tx: Tx, model_id: str) -> None:
         """Forecast the queued jobs that were posted before anything was known of the model."""
@@ -157,19 +197,12 @@ class Forecasts:
             backlog.set_forecast(tx, job.id, forecast.said(), forecast.lane_seconds)
 
 
-def _summed(steps: Outline, figures: Mapping[StepKind, Sequence[Figure | None]], load_s: float) -> Forecast:
-    by_kind: dict[str, float] = {"load": load_s} if load_s else {}
-    for kind, each in figures.items():
-        known = [figure for figure in each if figure is not None]
-        if known and len(known) == len(each):
-            seconds = [figure.seconds for figure in known]
-            by_kind[kind] = steps.in_all(kind, seconds, known[0].tail) if kind in RENDERING else sum(seconds)
-    if any(each and kind not in by_kind for kind, each in figures.items()):
-        return Forecast(by_kind=by_kind)
-    measured = all(figure.measured for each in figures.values() for figure in each)
-    return Forecast(
-        sum(by_kind.values()), steps.lane_seconds(by_kind), by_kind, MEASURED if measured else ESTIMATED
-    )
+def _loading(forecast: Forecast, load_s: float) -> Forecast:
+    """*forecast*, where models have to be loaded first."""
+    if not load_s:
+        return forecast
+    seconds = None if forecast.seconds is None else forecast.seconds + load_s
+    return replace(forecast, seconds=seconds, by_kind={"load": load_s, **forecast.by_kind})
 
 
 def _by_card(model: Model, task: Task) -> Figure | None:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +29,16 @@ class Outline:
     digests: tuple[str, str]                # of the parameters of renders and keyframes
     widths: Mapping[Lane, int]
     mode: str | None = None                 # that the video model would be loaded in; None: as the last time
+
+    @property
+    def signature(self) -> tuple[Hashable, ...]:
+        """Jobs of the same take equally long."""
+        effective = self.job.effective
+        return (
+            self.model.id, self.keyframe_model and self.keyframe_model.id, self.frames, self.chained, self.digests,
+            self.mode, effective.width, effective.height, effective.num_inference_steps,
+            self.job.request.get("storyboard") is None,
+        )
 
     @property
     def drawn(self) -> int:
@@ -60,9 +70,11 @@ class Outline:
         return max(max(seconds), sum(seconds) / at_once)        # they share the cores, whatever the last round is
 
     def lane_seconds(self, by_kind: Mapping[str, float]) -> float:
-        """The part for which the lane of the renders is taken: on the GPU lane only what runs there, else a place."""
+        """Of what each kind of step takes, the part for which the lane of the renders is taken: on the GPU lane only
+        what runs there, else a place.
+        """
         if self.model.backend.lane is not Lane.GPU:
-            return sum(by_kind.values()) - by_kind.get("load", 0.0)
+            return sum(by_kind.values())
         drawn_there = self.keyframe_model is not None and self.keyframe_model.backend.lane is Lane.GPU
         return by_kind[StepKind.RENDER] + (by_kind.get(StepKind.KEYFRAME, 0.0) if drawn_there else 0.0)
 

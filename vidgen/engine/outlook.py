@@ -4,6 +4,7 @@ What runs is read from the database once in a while and followed by its clocks; 
 A time that rests on anything unknown is unknown. While the queue is paused, all are.
 """
 
+import logging
 import math
 import time
 from bisect import bisect_left
@@ -21,6 +22,8 @@ from vidgen.store.backlog import Ahead, OpenStep
 from vidgen.store.database import Database
 from vidgen.store.jobs import NewJob, TimedJob
 from vidgen.types import JobStatus, Lane, Step, StepKind
+
+log = logging.getLogger(__name__)
 
 SEEN_S = 0.5
 """How long what runs is taken to be as it was read. A step that begins has it read again at once."""
@@ -102,59 +105,65 @@ class Outlook:
 
     def told(self, found: Sequence[TimedJob]) -> list[TimedJob]:
         """*found*, with what is known of when they start and end."""
-        if self._paused():
+        if self._paused() or all(job.status.ended for job in found):
             return list(found)
-        alone = sum(job.status is JobStatus.QUEUED for job in found) == 1
-        return [self._told(job, job.position if alone else None) for job in found]
+        alone, running = sum(job.status is JobStatus.QUEUED for job in found) == 1, self._processing()
+        return [self._told(job, job.position if alone else None, running) for job in found]
 
     def forecast(self, new: NewJob, mode: str | None) -> tuple[NewJob, Forecast]:
         """*new*, with how long it will take if its model is loaded in this mode."""
         forecast = self._forecasts.job(new, mode)
         return replace(new, forecast=forecast.said(), forecast_s=forecast.lane_seconds), forecast
 
-    def wait_s(self, lane: Lane, rank: float, position: int | None) -> float | None:
-        """Seconds until a queued job of this lane and rank starts; None where unknown.
-
-        :param position: its place in the queue; None where many jobs are asked for at once.
-        """
-        if self._paused():
-            return None
-        ahead = self._far(lane, rank) if position is None or position > NEAR else self._near(lane, rank)
-        loads = [left.lane_s for job, left in self._processing() if job.lane is lane]
-        if ahead.unknown or None in loads:
-            return None
-        width = self._widths.get(lane, 1)
-        return first_free([sum(loads)] if width == 1 else loads, ahead.seconds, width)
+    def wait_s(self, lane: Lane, rank: float, position: int) -> float | None:
+        """Seconds until a queued job of this lane, rank and position starts; None where unknown."""
+        return None if self._paused() else self._wait_s(lane, rank, position, self._processing())
 
     def eta_s(self, job_id: str) -> float | None:
-        """Seconds until the video of a job that is processing will be ready; None where unknown."""
-        if self._paused():
+        """Seconds until the video of a job that is processing will be ready; None where unknown. Never raises, since
+        steps ask while they run.
+        """
+        try:
+            return None if self._paused() else self._present_eta_s(job_id)
+        except Exception:
+            log.exception("it cannot be said when job %s ends", job_id)
             return None
-        if all(each.job.id != job_id for each in self._seen):
-            self._seen_at = -math.inf       # it was let in since
-        before: list[float | None] = []
-        for job, left in self._processing():
-            if job.id == job_id:
-                return _sum([left.own_s, *(before if job.lane is Lane.GPU else ())])
-            if job.lane is Lane.GPU:
-                before.append(left.lane_s)
-        return None
 
     def clock(self, step: Step) -> Clock:
-        """The clock of a step that begins now."""
-        job = self._database.read(lambda conn: jobs.get(conn, step.job_id))
-        clock = Clock(None) if job is None else self._forecasts.clock(step, job)
-        self._seen_at = -math.inf
-        return clock
+        """The clock of a step that begins now. Never raises."""
+        try:
+            job = self._database.read(lambda conn: jobs.get(conn, step.job_id))
+            return Clock(None) if job is None else self._forecasts.clock(step, job)
+        except Exception:
+            log.exception("it cannot be said how long a step takes", extra={"job": step.job_id, "step": step.id})
+            return Clock(None)
+        finally:
+            self._seen_at = -math.inf
 
-    def _told(self, job: TimedJob, position: int | None) -> TimedJob:
+    def _present_eta_s(self, job_id: str) -> float | None:
+        if all(each.job.id != job_id for each in self._seen):
+            self._seen_at = -math.inf       # it was let in since
+        return _eta_s(job_id, self._processing())
+
+    def _told(self, job: TimedJob, position: int | None, running: Sequence[tuple[TimedJob, Left]]) -> TimedJob:
         if job.status is JobStatus.PROCESSING:
             return replace(job, eta_seconds=shown(self.eta_s(job.id)))
         if job.status is not JobStatus.QUEUED or job.lane is None:
             return job
-        wait = self.wait_s(job.lane, job.rank, position)
+        wait = self._wait_s(job.lane, job.rank, position, running)
         start = None if wait is None else time.time() + wait
         return replace(job, estimated_start=start, eta_seconds=shown(_sum([wait, self._forecasts.job(job).seconds])))
+
+    def _wait_s(
+        self, lane: Lane, rank: float, position: int | None, running: Sequence[tuple[TimedJob, Left]]
+    ) -> float | None:
+        """:param position: None where many jobs are asked for at once."""
+        ahead = self._far(lane, rank) if position is None or position > NEAR else self._near(lane, rank)
+        loads = [left.lane_s for job, left in running if job.lane is lane]
+        if ahead.unknown or None in loads:
+            return None
+        width = self._widths.get(lane, 1)
+        return first_free([sum(loads)] if width == 1 else loads, ahead.seconds, width)
 
     # what waits
 
@@ -207,6 +216,17 @@ def _left(running: Running) -> Left:
         return Left(own, own)
     local = [by_kind[kind] for kind in RENDERING if _is_local(running.steps, kind)]
     return Left(own, _sum([running.load_s, *local]))
+
+
+def _eta_s(job_id: str, running: Sequence[tuple[TimedJob, Left]]) -> float | None:
+    """What is left of the job, and on the GPU lane of those that go before it."""
+    before: list[float | None] = []
+    for job, left in running:
+        if job.id == job_id:
+            return _sum([left.own_s, *(before if job.lane is Lane.GPU else ())])
+        if job.lane is Lane.GPU:
+            before.append(left.lane_s)
+    return None
 
 
 def first_free(loads: Sequence[float], ahead_s: float, width: int) -> float:

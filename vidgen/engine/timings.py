@@ -25,6 +25,9 @@ RECENT_RUNS = 7
 MAX_TASKS = 700
 """That are remembered: those that ran last."""
 
+MAX_FOUND = 10_000
+"""Tasks whose figure is kept until something is learned."""
+
 PACE_FROM = 0.1
 """The share of a step from which on its own pace is believed."""
 
@@ -130,6 +133,7 @@ class Timings:
         self._runs: OrderedDict[Task, deque[tuple[int, Timing]]] = OrderedDict()
         self._loads: dict[tuple[str, str | None], deque[float]] = defaultdict(lambda: deque(maxlen=RECENT_RUNS))
         self._found: dict[Task, Figure | None] = {}
+        self.version = 0                    # grows with all that is learned
 
     def read(self, conn: sa.Connection) -> None:
         """Begin with what earlier runs took."""
@@ -145,6 +149,8 @@ class Timings:
         """How long *task* takes. Where its mode is None, that of the last run is meant."""
         with self._lock:
             if task not in self._found:
+                if len(self._found) >= MAX_FOUND:
+                    self._found.clear()
                 self._found[task] = self._look(task)
             return self._found[task]
 
@@ -159,6 +165,7 @@ class Timings:
         task = timing.task
         with self._lock:
             self._found.clear()
+            self.version += 1
             runs = self._runs.setdefault(task, deque())
             self._runs.move_to_end(task)
             runs.append((number, timing))

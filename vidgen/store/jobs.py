@@ -154,13 +154,6 @@ def cancelling(conn: sa.Connection) -> list[str]:
     return list(conn.scalars(sa.select(jobs.c.id).where(jobs.c.status.in_(OPEN), jobs.c.cancel_requested)))
 
 
-def next_queued(conn: sa.Connection) -> str | None:
-    """The id of the queued job whose turn it is."""
-    return conn.scalar(
-        sa.select(jobs.c.id).where(jobs.c.status == JobStatus.QUEUED).order_by(jobs.c.rank, jobs.c.seq).limit(1)
-    )
-
-
 def first_queued(conn: sa.Connection, limit: int) -> list[Standing]:
     """The queued jobs whose turn is next, in order."""
     rows = conn.execute(
