@@ -2,6 +2,7 @@
 
 import random
 
+from tests.conftest import let_in
 from vidgen.store import jobs
 from vidgen.types import JobStatus
 
