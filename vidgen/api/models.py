@@ -31,4 +31,5 @@ def get_model(
 def _answer(engine: Engine, model: Model) -> ModelAnswer:
     settings = engine.settings
     problem = engine.registry.text_problem(model)
-    return ModelAnswer.of(model, settings.weights_dir, problem, testing=settings.allow_test_parameters)
+    needs = engine.needs(model)
+    return ModelAnswer.of(model, settings.weights_dir, problem, needs, testing=settings.allow_test_parameters)

@@ -1,13 +1,15 @@
 """What the answers about models look like, and how a card becomes one."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
 from vidgen import weights
 from vidgen.api.wire import Answer
 from vidgen.cards import Card, Range
+from vidgen.engine.footprints import Need
 from vidgen.registry import Model
 
 
@@ -63,10 +65,31 @@ NOTHING = CapabilitiesAnswer(
 """Of an entry whose card is broken."""
 
 
+class ModeAnswer(Answer):
+    """One way in which a model is loaded, and what a shot at its defaults then needs of the device's memory."""
+
+    mode: str = Field(examples=["whole"])
+    resident_bytes: int = Field(description="For as long as it is loaded")
+    peak_bytes: int = Field(description="While it renders, the resident part included")
+    source: Literal["measured", "estimated"] = Field(description="Of the peak: on this device, or by the card")
+
+
 class MemoryAnswer(Answer):
     vram_gb: float
     ram_gb: float
     vram_gb_by_mode: dict[str, float]
+    modes: list[ModeAnswer] = Field(default=[], description="Of local models: on this device, the quickest first")
+
+    @classmethod
+    def of(cls, card: Card, needs: Mapping[str, Need]) -> "MemoryAnswer":
+        modes = [
+            ModeAnswer(
+                mode=mode, resident_bytes=need.resident_bytes, peak_bytes=need.peak_bytes,
+                source="measured" if need.measured else "estimated",
+            )
+            for mode, need in needs.items()
+        ]
+        return cls(**card.memory.model_dump(), modes=modes)
 
 
 class LicenceAnswer(Answer):
@@ -114,12 +137,15 @@ class ModelAnswer(Answer):
 
     @classmethod
     def of(
-        cls, model: Model, weights_dir: Path, text_problem: str | None, *, testing: bool = False
+        cls, model: Model, weights_dir: Path, text_problem: str | None, needs: Mapping[str, Need], *,
+        testing: bool = False,
     ) -> "ModelAnswer":
-        """:param testing: whether parameters that are there for tests are taken, and so shown."""
+        """:param needs: of the device's memory, by loading mode.
+        :param testing: whether parameters that are there for tests are taken, and so shown.
+        """
         availability, card = model.availability(), model.card
         reason = text_problem if availability.ok else availability.reason
-        known = _described(card, weights_dir, testing) if card else _undescribed(model)
+        known = _described(card, weights_dir, needs, testing) if card else _undescribed(model)
         return cls(id=model.id, is_available=availability.ok, unavailable_reason=reason, **known)
 
 
@@ -133,14 +159,14 @@ def _number(value: float) -> int | float:
     return int(value) if float(value).is_integer() else value
 
 
-def _described(card: Card, weights_dir: Path, testing: bool) -> dict[str, Any]:
+def _described(card: Card, weights_dir: Path, needs: Mapping[str, Need], testing: bool) -> dict[str, Any]:
     takes = {name: p.schema() for name, p in card.parameters.items() if testing or not p.testing}
     licence = card.licence
     return {
         "name": card.title, "description": card.description, "provider": card.provider, "revision": card.revision,
         "capabilities": CapabilitiesAnswer.of(card),
         "parameters": {"type": "object", "properties": takes, "additionalProperties": False},
-        "memory_requirements": MemoryAnswer(**card.memory.model_dump()),
+        "memory_requirements": MemoryAnswer.of(card, needs),
         "licence": LicenceAnswer(name=licence.name, url=licence.url) if licence else None,
         "weights": WeightsAnswer.of(card, weights_dir), "keyframe_model": card.keyframe_model,
     }

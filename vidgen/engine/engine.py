@@ -6,45 +6,29 @@ import logging
 import secrets
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from vidgen.engine import lifecycle, recipe
-from vidgen.engine.control import StepControl
-from vidgen.engine.device import Device
-from vidgen.engine.door import Door
 from vidgen.engine.events import Hub
-from vidgen.engine.fitting import Fitting
-from vidgen.engine.footprints import Footprints
-from vidgen.engine.forecast import Forecasts
-from vidgen.engine.gpu import GpuLane
-from vidgen.engine.intake import Intake
-from vidgen.engine.lanes import Lanes
-from vidgen.engine.leftovers import Leftovers
-from vidgen.engine.order import Policy
-from vidgen.engine.outlook import Outlook
-from vidgen.engine.planning.planner import Planner
-from vidgen.engine.previews import Previews
-from vidgen.engine.publish import Publisher
-from vidgen.engine.queue import Queue, QueueView
-from vidgen.engine.references import References
-from vidgen.engine.shots import Shots
+from vidgen.engine.footprints import Need
+from vidgen.engine.queue import QueueView
 from vidgen.engine.specs import lay_out, new_storyboard_id
-from vidgen.engine.steps import FINAL, Steps
+from vidgen.engine.steps import FINAL
 from vidgen.engine.vram import GpuView, ReleaseView, Vram
+from vidgen.engine.works import Works
 from vidgen.errors import Conflict, NotFound, VidgenError
-from vidgen.inference.lane import Inference
 from vidgen.media.files import Workspace
-from vidgen.ram import MIB
-from vidgen.registry import Registry, config_of
+from vidgen.registry import Model, Registry
 from vidgen.request import MAX_SEED, JobRequest, PlanRequest
 from vidgen.settings import Settings
 from vidgen.store import jobs, steps, uploads
 from vidgen.store.database import Database
 from vidgen.store.jobs import TimedJob
 from vidgen.store.writer import Changes, Tx
-from vidgen.types import JobStatus, Lane, Step, Storyboard, Upload
+from vidgen.types import JobStatus, Lane, Storyboard, Upload
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +48,6 @@ class Engine:
         self.workspace = workspace
         self.hub = Hub()
         self._vram = vram or Vram(settings.gpu_device)
-        self._widths = _widths(registry, settings.max_concurrent_jobs)
         self._hurry = threading.Event()
         self._ready = False
 
@@ -74,31 +57,21 @@ class Engine:
         """Open the database, put right what a death left behind, and begin to work."""
         self._database = Database(self.workspace.database, self._announce)
         self.hub.attach(self._database)
-        self._previews = Previews(self._database, self.workspace)
-        self._planner = Planner(self.settings)
-        self._references = References(self._database, self.workspace)
-        self._leftovers = Leftovers(self._database, self.registry)
-        self._prepare_device()
-        self._queue = Queue(self._database, Door(self.settings.max_concurrent_jobs, self._costs_no_swap, self._policy))
-        self._intake = Intake(
-            self._database, self.registry, self.workspace, self._references, self.settings, self._queue.admit,
-            self._outlook, Fitting(self._device, self._footprints, self.registry).fit,
-        )
-        self._prepare_lanes()
+        self._works = Works(self.settings, self.registry, self.workspace, self._database, self._vram)
         self._recover()
-        self._lanes.start()
+        self._works.lanes.start()
         self._ready = True
 
     def close(self, grace_s: float) -> None:
         """Stop taking work; let what runs end within *grace_s* seconds, then send it back to the queue."""
         self._ready = False
-        self._lanes.stop_claiming()
+        self._works.lanes.stop_claiming()
         self._let_end(grace_s)
-        self._lanes.running.interrupt()
-        self._lanes.running.wait_until_idle(STOP_WAIT_S)
-        self._lanes.join(STOP_WAIT_S)
-        self._inference.close()
-        self._previews.close()
+        self._works.lanes.running.interrupt()
+        self._works.lanes.running.wait_until_idle(STOP_WAIT_S)
+        self._works.lanes.join(STOP_WAIT_S)
+        self._works.inference.close()
+        self._works.previews.close()
         self._database.close()
 
     def hurry(self) -> None:
@@ -133,16 +106,16 @@ class Engine:
         :raises InvalidInput, NotFound, ModelUnavailable: as the intake refuses it.
         :raises QueueFull, DiskLow: where no more are taken.
         """
-        return self._intake.take(request, idempotency_key)
+        return self._works.intake.take(request, idempotency_key)
 
     def dry_run(self, request: JobRequest) -> dict[str, Any]:
         """What *request* would take; nothing is queued. Raises as :meth:`submit` would."""
-        return self._intake.dry_run(request)
+        return self._works.intake.dry_run(request)
 
     def plan(self, request: PlanRequest) -> Storyboard:
         """A storyboard, and nothing rendered. It can be sent back with a job as it is."""
-        card = self._intake.video_model(request.model_id).card
-        planned = self._planner.plan(request)
+        card = self._works.intake.video_model(request.model_id).card
+        planned = self._works.planner.plan(request)
         seed = secrets.randbelow(MAX_SEED + 1)
         shots = lay_out(planned.plan, card, int(card.frames.default), float(card.fps.default), seed)
         return Storyboard(new_storyboard_id(), planned.plan.title, tuple(shots))
@@ -152,7 +125,7 @@ class Engine:
 
         :raises NotFound: where there is none.
         """
-        return self._outlook.told([self._found(job_id)])[0]
+        return self._works.outlook.told([self._found(job_id)])[0]
 
     def jobs(
         self, *, page: int, page_size: int, status: str | None = None, model_id: str | None = None,
@@ -163,7 +136,7 @@ class Engine:
             conn, offset=(page - 1) * page_size, limit=page_size, status=status, model_id=model_id, q=q,
             newest_first=newest_first,
         ))
-        return self._outlook.told(found), total
+        return self._works.outlook.told(found), total
 
     def cancel(self, job_id: str) -> TimedJob:
         """End the job; what runs is told to stop and the job is ``cancelled`` once it has.
@@ -174,11 +147,11 @@ class Engine:
 
         def work(tx: Tx) -> None:
             lifecycle.request_cancel(tx, jobs.get(tx.conn, job.id) or job)
-            self._queue.admit(tx)
+            self._works.queue.admit(tx)
 
         self._database.write(work)
-        self._lanes.running.cancel(job.id)
-        self._leftovers.end([job.id])
+        self._works.lanes.running.cancel(job.id)
+        self._works.leftovers.end([job.id])
         return self.job(job.id)
 
     def delete(self, job_id: str) -> None:
@@ -193,7 +166,7 @@ class Engine:
 
         def work(tx: Tx) -> None:
             jobs.delete(tx, job_id)
-            self._queue.admit(tx)
+            self._works.queue.admit(tx)
 
         self._database.write(work)
         self.workspace.remove_job(job_id)
@@ -211,8 +184,8 @@ class Engine:
 
     def queue(self) -> QueueView:
         """What runs and what waits, in the order in which it will be taken."""
-        view = self._queue.view()
-        return replace(view, jobs=self._outlook.told(view.jobs))
+        view = self._works.queue.view()
+        return replace(view, jobs=self._works.outlook.told(view.jobs))
 
     def pause(self) -> None:
         """Start nothing new until :meth:`resume`, over restarts too; what runs goes on."""
@@ -242,7 +215,7 @@ class Engine:
         """What determined the video, and what identifies the run."""
         job = self._found(job_id)
         attempts = self._database.read(lambda conn: steps.attempts(conn, job_id))
-        return recipe.sheet(self._steps.determinants(job), job, attempts, job.ended_at)
+        return recipe.sheet(self._works.steps.determinants(job), job, attempts, job.ended_at)
 
     def add_upload(self, filename: str, source: BinaryIO, size_bytes: int) -> Upload:
         """Take a reference image in, as clean RGB under a name of ours.
@@ -250,17 +223,21 @@ class Engine:
         :raises InvalidInput: where it is no image, or none that is taken.
         :raises DiskLow: where there is no room.
         """
-        return self._references.take_in(filename, source, size_bytes)
+        return self._works.references.take_in(filename, source, size_bytes)
 
     # the device
 
     def gpu(self) -> GpuView:
         """The device that local models run on: its memory, what is loaded there, who else uses it."""
-        return self._device.view(self._queue.paused)
+        return self._works.device.view(self._works.queue.paused)
+
+    def needs(self, model: Model) -> Mapping[str, Need]:
+        """What a shot at the model's defaults needs of the device's memory, by loading mode."""
+        return self._works.fitting.needs(model)
 
     def release_gpu(self) -> ReleaseView:
         """Give back all that is held on the device; what a running step uses, when it has ended."""
-        return self._gpu.release(lambda: self._lanes.ring([Lane.GPU]))
+        return self._works.gpu.release(lambda: self._works.lanes.ring([Lane.GPU]))
 
     # inside
 
@@ -269,72 +246,30 @@ class Engine:
             raise NotFound(f"there is no job {job_id!r}")
         return job
 
-    def _prepare_device(self) -> None:
-        settings = self.settings
-        config = replace(config_of(settings), device=self._vram.visible())
-        self._inference = Inference(config, settings.cancel_grace_s, settings.log_level, settings.log_format)
-        self._policy = Policy(settings.swap_patience_s, settings.memory_wait_s)
-        self._footprints = Footprints(self._vram.name())
-        self._device = Device(self._vram, self._inference, self._footprints, settings.vram_reserve_mb * MIB)
-        self._gpu = GpuLane(
-            self._database, self.registry, self._inference, self._device, self._footprints, self._policy,
-            settings.model_keep_alive_s,
-        )
-        self._forecasts = Forecasts(self.registry, self._widths, self._vram.name(), self._device.is_loaded)
-        self._outlook = Outlook(self._database, self._forecasts, self._widths, lambda: self._queue.paused)
-        self._database.read(self._footprints.read)
-        self._database.read(self._forecasts.read)
-
-    def _prepare_lanes(self) -> None:
-        publisher = Publisher(self._database, self.workspace)
-        shots = Shots(
-            self._database, self.registry, self.workspace, self._references, self._gpu, self._forecasts, publisher,
-            self.settings, lambda: self._lanes.run_inside(Lane.GPU, self._gpu.claim_inside),
-        )
-        self._steps = Steps(
-            self._database, self.registry, self.workspace, self._references, self._planner, shots, publisher,
-            self._forecasts, self.settings,
-        )
-        self._lanes = Lanes(
-            self._database, self._widths, {Lane.GPU: self._gpu.claim}, self._steps.run, self._control,
-            self._queue.admit, lambda job_id: self._leftovers.end([job_id]),
-        )
-
-    def _costs_no_swap(self, model_id: str) -> bool:
-        """Whether a job that begins with this model can begin without another one leaving the device."""
-        backend = self.registry.model(model_id).backend
-        return backend is None or backend.lane is not Lane.GPU or self._device.is_loaded(model_id)
-
     def _announce(self, changes: Changes) -> None:
         """On the writer's thread, after each commit."""
         self.hub.announce(changes.events)
-        self._lanes.ring(changes.lanes)
-
-    def _control(self, step: Step) -> StepControl:
-        return StepControl(
-            step, self._database, self.settings.stall_s, self._previews.show, self._outlook.clock(step),
-            lambda: self._outlook.eta_s(step.job_id),
-        )
+        self._works.lanes.ring(changes.lanes)
 
     def _recover(self) -> None:
-        self._lanes.pause(self._queue.paused)
+        self._works.lanes.pause(self._works.queue.paused)
         cancelling = self._database.read(jobs.cancelling)
 
         def work(tx: Tx) -> int:
             running = lifecycle.recover(tx)
-            self._queue.admit(tx)
+            self._works.queue.admit(tx)
             return running
 
         if running := self._database.write(work):
             log.warning("%d steps were running when the server ended; they are queued again", running)
-        self._leftovers.end(cancelling)
+        self._works.leftovers.end(cancelling)
         self.workspace.sweep()
         self.workspace.remove_orphans(self._database.read(jobs.ids), self._database.read(uploads.names))
 
     def _let_end(self, grace_s: float) -> None:
         deadline = time.monotonic() + grace_s
         while time.monotonic() < deadline and not self._hurry.is_set():
-            if self._lanes.running.wait_until_idle(0.1):
+            if self._works.lanes.running.wait_until_idle(0.1):
                 return
 
     def _cancel_if_open(self, job_id: str) -> None:
@@ -348,16 +283,10 @@ class Engine:
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline:
             claimed = self._database.read(lambda conn: steps.running(conn, job_id))
-            if self._lanes.running.wait_until_idle(0.1, job_id) and not claimed:
+            if self._works.lanes.running.wait_until_idle(0.1, job_id) and not claimed:
                 return True
         return False
 
     def _pause(self, paused: bool) -> None:
-        self._queue.pause(paused)
-        self._lanes.pause(paused)
-
-
-def _widths(registry: Registry, many: int) -> dict[Lane, int]:
-    """How many threads each lane has: the GPU lane one, always."""
-    widths = {lane: 1 if lane is Lane.GPU else many for lane in registry.lanes()}
-    return widths | {Lane.PLANNER: many, Lane.ASSEMBLER: 1}
+        self._works.queue.pause(paused)
+        self._works.lanes.pause(paused)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from vidgen.engine.device import Device
-from vidgen.engine.footprints import Footprints
+from vidgen.engine.footprints import Footprints, Need
 from vidgen.engine.forecast import Fit
 from vidgen.engine.intake import Accepted
 from vidgen.engine.schedule import Option, Resident, Room, never_fits
@@ -30,6 +30,13 @@ class Fitting:
         if not fits:
             return Fit(fits=True)
         return next((fit for fit in fits if not fit.fits), fits[0])
+
+    def needs(self, model: Model) -> dict[str, Need]:
+        """What a shot at the model's defaults needs, by loading mode; nothing where it does not run on the device."""
+        if not _on_gpu(model):
+            return {}
+        spec = _default_spec(model)
+        return {mode: self._footprints.need(model, spec, mode) for mode in model.backend.modes(model.card)}
 
     def _fit(self, model: Model, spec: RenderSpec, field: str) -> Fit:
         room = self._device.room()
