@@ -19,6 +19,8 @@ ROOT = Path(__file__).parents[2]
 DEATHS = "TEST_DEATHS"
 """Names a file with a line for each thing to come: ``PHASE STEP HOW``. Whoever meets it takes its line off."""
 
+GO = "go"
+
 
 def install(folder: Path) -> dict[str, str]:
     """Offer the backends as an installed package would; what to put into the environment of a server, to find them and
@@ -37,19 +39,20 @@ def plan_deaths(folder: Path, *deaths: tuple[str, int, str]) -> None:
     """Each of *deaths*, a phase, a step of it and how, happens once; equal ones one after the other. A phase of one
     model alone is ``one/render``. How is one of those that :func:`meet` knows.
     """
-    (folder / "go").unlink(missing_ok=True)
+    for gone in (folder / GO, *folder.glob("hold*")):
+        gone.unlink(missing_ok=True)
     _write(folder / "deaths", [f"{phase} {step} {how}\n" for phase, step, how in deaths])
 
 
-def release(folder: Path) -> None:
-    """Let everything go on that is held, and nothing be held any more."""
-    (folder / "go").touch()
+def release(folder: Path, how: str = GO) -> None:
+    """Let go on what is held by this name, such as ``hold-1``; else everything, and nothing be held any more."""
+    (folder / how).touch()
 
 
 def meet(how: str, control: Control, folder: Path) -> None:
     """What is planned happens: a signal's name; ``exit``; ``raise``, as a bug does; ``hang``, which lives on and says
     nothing; ``fail``; ``oom``, out of memory with no way on; ``sink``, out of memory with a mode left, in models that
-    know how; ``hold``, which waits for :func:`release` and hears a cancel.
+    know how; ``hold`` and what begins so, which waits for :func:`release` and hears a cancel.
     """
     if how.startswith("SIG"):
         os.kill(os.getpid(), signal.Signals[how])
@@ -64,8 +67,8 @@ def meet(how: str, control: Control, folder: Path) -> None:
         raise OutOfVram("it needs more memory than there is")
     elif how == "sink":
         raise RanOut
-    elif how == "hold":
-        while not (folder / "go").exists():
+    elif how.startswith("hold"):
+        while not ((folder / GO).exists() or (folder / how).exists()):
             control.alive()
             time.sleep(0.005)
     else:

@@ -13,8 +13,12 @@ A trial model's card is made by :func:`card`. Its ``[backend]`` table may say, a
     at_once         whether the clip is written before ``render`` returns, as backends of third parties do; false
 
 A job may give ``decode_chunk_size`` (halved under ``fit: "adapt"``) and ``step_seconds`` as parameters.
+
+On a card of ``tests/fakes/nvml`` a model holds what it says, in a render the peak, and runs out where the card, which
+has no regard for what NVML is made to tell, does not have it.
 """
 
+import json
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -40,6 +44,9 @@ from vidgen.types import Clip, Lane, RenderSpec, Still
 
 MB = 2**20
 CHUNK = 8
+CARD = "TEST_NVML"
+"""Names the file that describes the fake card, where there is one."""
+
 VIDEO = "{ text_to_video = true, image_to_video = true }"
 STILL = "{ text_to_image = true }"
 NEEDS_IMAGE = "{ image_to_video = true, reads_text = false }"
@@ -123,8 +130,11 @@ class TrialBackend(Backend):
         self.unload(model)
         _rest(model.backend.get("load_seconds", 0), control)
         DyingControl(control, model.name).step("load", 1, 1)
+        try:
+            self._take(model, _resident(model, mode))
+        except RanOut:
+            raise OutOfVram("there is too little memory for its weights") from None
         self._modes[model.id] = mode
-        self._device[model.id] = model.backend.get("modes", {}).get(mode, (0,))[0] * MB
         self._shelf.pop(model.id, None)
         _note("load", model.name, mode)
 
@@ -132,6 +142,7 @@ class TrialBackend(Backend):
         if self._modes.pop(model.id, None) is None:
             return
         held = self._device.pop(model.id)
+        self._tell()
         if keep and sum(self._shelf.values()) + held <= self.config.ram_cache_bytes:
             self._shelf[model.id] = held
         _note("unload", model.name, *["keep"] * keep)
@@ -152,9 +163,11 @@ class TrialBackend(Backend):
         except OutOfVram:
             self.unload(model)
             raise
+        finally:
+            self._settle(model)
         _note("rendered", model.name, shot.seed)
         peak = self.footprint(model, shot, self._modes[model.id]).peak_bytes * model.backend.get("peak_factor", 1)
-        measured = {"pid": os.getpid(), "peak_bytes": peak, "denoise_seconds": time.monotonic() - began}
+        measured = {"pid": os.getpid(), "peak_vram_bytes": peak, "denoise_seconds": time.monotonic() - began}
         made = {"mode": self._modes[model.id]} | ({"ran_out": ran_out} if ran_out else {})
         if model.capabilities.text_to_image:
             return _still(shot, measured, made)
@@ -167,6 +180,7 @@ class TrialBackend(Backend):
 
     def _denoise(self, model: Card, shot: RenderSpec, control: Control, i: int, ran_out: list[str]) -> None:
         try:
+            self._take(model, self.footprint(model, shot, self._modes[model.id]).peak_bytes)
             control.step("render", i, shot.num_inference_steps, lambda: b"\xff\xd8a picture")
         except RanOut:
             before, after = self._modes[model.id], self._sink(model)
@@ -179,7 +193,33 @@ class TrialBackend(Backend):
         if not below:
             raise OutOfVram("it needs more memory than there is, in every mode")
         self._modes[model.id] = below[0]
+        self._settle(model)
         return below[0]
+
+    def _take(self, model: Card, size_bytes: int) -> None:
+        """Hold so much for *model*.
+
+        :raises RanOut: the card does not have it; what it held, it holds on.
+        """
+        before, self._device[model.id] = self._device.get(model.id), size_bytes
+        if sum(self._device.values()) > _capacity():
+            self._device.pop(model.id) if before is None else self._device.update({model.id: before})
+            raise RanOut
+        self._tell()
+
+    def _settle(self, model: Card) -> None:
+        """Outside of a render: what its mode holds."""
+        if model.id in self._modes:
+            self._device[model.id] = _resident(model, self._modes[model.id])
+            self._tell()
+
+    def _tell(self) -> None:
+        """Have the fake NVML see it."""
+        if CARD in os.environ:
+            file = Path(os.environ[DEATHS]).with_name(f"held.{os.getpid()}")
+            beside = file.with_name(f"new.{os.getpid()}")
+            beside.write_text(str(sum(self._device.values())))
+            beside.replace(file)
 
     def _write(
         self, model: Card, shot: RenderSpec, control: Control, measured: Mapping[str, float], made: Mapping[str, Any]
@@ -203,6 +243,18 @@ def _still(shot: RenderSpec, measured: Mapping[str, float], made: Mapping[str, A
 
     Image.new("RGB", (shot.width, shot.height), (_grey(shot, 1),) * 3).save(shot.output, "PNG")
     return Still(shot.output, shot.width, shot.height, measured, made)
+
+
+def _resident(model: Card, mode: str) -> int:
+    return model.backend.get("modes", {}).get(mode, (0,))[0] * MB
+
+
+def _capacity() -> float:
+    """Of the card for trial models, in bytes."""
+    if CARD not in os.environ:
+        return float("inf")
+    card = json.loads(Path(os.environ[CARD]).read_text())["gpus"][0]
+    return card["total"] - card["reserved"] - sum(process["used"] for process in card["processes"])
 
 
 def _grey(shot: RenderSpec, i: int) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from vidgen.backend import PREVIEW_INTERVAL_S, Preview
+from vidgen.backend import PREVIEW_INTERVAL_S, Control, Preview
 from vidgen.engine import lifecycle
 from vidgen.engine.lifecycle import Report
 from vidgen.engine.timings import Clock, shown
@@ -138,6 +138,25 @@ class StepControl:
                 work(tx)
 
         self._database.post(owned_work)
+
+
+class Watched:
+    """A control that also tells when a denoising step is done.
+
+    :param between: called then; may run something more urgent before it returns.
+    """
+
+    def __init__(self, control: Control, between: Callable[[], None]):
+        self._control = control
+        self._between = between
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._control, name)
+
+    def step(self, phase: str, i: int, n: int, preview: Any = None) -> None:
+        self._control.step(phase, i, n, preview)
+        if phase == "render":
+            self._between()
 
 
 def _fraction(phase: str, i: int, n: int) -> float:

@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any
 
 from vidgen.engine import lifecycle
+from vidgen.engine.control import Watched
 from vidgen.engine.device import Device, Work, work_of
 from vidgen.engine.footprints import Footprints, changed
 from vidgen.engine.lanes import May
@@ -130,13 +131,15 @@ class GpuLane:
         self._device.uses(Work(model, spec))
         ran_out: list[str] = []
         for option in self._from(self._chosen.pop(step.id, None), model, spec):
+            if ran_out and not self._device.has_room_for(option):
+                continue
             self._running.append((step, option))
             try:
                 finishing = self._begin(model, changed(spec, option), option, Watched(control, between))
                 self._finishing.add(step.id)
                 return lambda: self._finished(step, finishing, control, option, ran_out)
             except OutOfVram as e:
-                self._ran_out(model, spec, option)
+                self._make_room(model, changed(spec, option), option)
                 ran_out.append(f"{option.mode}: {e.detail}")
                 control.note("out_of_memory", f"{model.card.title} ran out of memory ({option.mode}); one mode lower")
                 log.warning("%s ran out of memory in the mode %s", model.id, option.mode)
@@ -147,7 +150,10 @@ class GpuLane:
 
     def _begin(self, model: Model, spec: RenderSpec, option: Option, control: LaneControl) -> Finishing:
         self._inference.load(model.card, option.mode, control)
-        return self._inference.render(model.card, spec, control)
+        finishing = self._inference.render(model.card, spec, control)
+        if (at := self._inference.residents.get(model.id)) is not None and at.mode != option.mode:
+            self._did_not_suffice(model, spec, option.mode)     # it ran out, and went on in another mode by itself
+        return finishing
 
     def _finished(
         self, step: Step, finishing: Finishing, control: LaneControl, option: Option, ran_out: list[str]
@@ -168,7 +174,7 @@ class GpuLane:
 
     def learn(self, tx: Tx, model: Model, spec: RenderSpec, result: Clip | Still) -> None:
         """Keep what a render took of the memory."""
-        peak, mode = result.measured.get("peak_bytes"), result.made.get("mode")
+        peak, mode = result.measured.get("peak_vram_bytes"), result.made.get("mode")
         if peak and mode and "ran_out" not in result.made and "interrupted_seconds" not in result.measured:
             self._footprints.learn(tx, model, spec, mode, int(peak))
 
@@ -229,15 +235,18 @@ class GpuLane:
         place = names.index((chosen.mode, chosen.changes)) if chosen else 0
         return options[place:]
 
-    def _ran_out(self, model: Model, spec: RenderSpec, option: Option) -> None:
-        """Remember how much did not suffice, and make room for the next try."""
-        if (there := self._device.room().usable_bytes) is not None:
-            lighter = changed(spec, option)
-            self._database.write(lambda tx: self._footprints.ran_out(tx, model, lighter, option.mode, there))
+    def _make_room(self, model: Model, spec: RenderSpec, option: Option) -> None:
+        """Remember how much did not suffice, and make room for the next try; not beside a render that goes on."""
+        self._did_not_suffice(model, spec, option.mode)
         if len(self._running) == 1:
-            for model_id, at in dict(self._inference.residents).items():
-                if not at.busy:
-                    self._inference.unload(model_id, keep=True)
+            for each in self._device.residents():
+                if not each.busy:
+                    self._inference.unload(each.model_id, keep=True)
+
+    def _did_not_suffice(self, model: Model, spec: RenderSpec, mode: str) -> None:
+        """What the model has for itself now was too little for this mode."""
+        if (there := self._device.there_for(model.id)) is not None:
+            self._database.write(lambda tx: self._footprints.ran_out(tx, model, spec, mode, there))
 
     def _refuse(self, step_id: int, reason: str) -> None:
         def work(tx: Tx) -> None:
@@ -278,22 +287,6 @@ class GpuLane:
             self._inference.end()
         self._release.clear()
         self._released.set()
-
-
-class Watched:
-    """A control that also tells when a denoising step is done."""
-
-    def __init__(self, control: LaneControl, between: Callable[[], None]):
-        self._control = control
-        self._between = between
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._control, name)
-
-    def step(self, phase: str, i: int, n: int, preview: Any = None) -> None:
-        self._control.step(phase, i, n, preview)
-        if phase == "render":
-            self._between()
 
 
 def _told(result: Clip | Still, option: Option, ran_out: list[str]) -> Clip | Still:

@@ -4,6 +4,9 @@ A test describes them with :func:`gpu`, and steers a server that runs by writing
 
     environment = nvml.install(folder, nvml.gpu())
     nvml.write(folder, nvml.gpu(), errors={"nvmlDeviceGetMemoryInfo": "GPU_IS_LOST"})
+
+What trial models hold (``tests/fakes/trial.py``) is seen on the first card where *holders* names their folder, and there
+is no more for them than the card has.
 """
 
 import importlib.util
@@ -46,15 +49,20 @@ def process(pid: int, used: int | None, name: str = "/usr/bin/python3 train.py",
 
 def write(
     folder: Path, *gpus: dict[str, Any], errors: Mapping[str, str] | None = None, hang: str | None = None,
-    driver: str = "580.95.05",
+    driver: str = "580.95.05", holders: Path | None = None,
 ) -> None:
     """Describe what NVML tells from now on.
 
     :param errors: by the function's name, the error that it raises, without ``NVML_ERROR_``.
     :param hang: the function that does not return.
+    :param holders: the folder with a file ``held.PID`` for each process on the first card that says itself, in bytes,
+        what it holds.
     """
     written = folder / "nvml.new"
-    written.write_text(dumps({"driver": driver, "gpus": gpus, "errors": dict(errors or {}), "hang": hang}))
+    written.write_text(dumps({
+        "driver": driver, "gpus": gpus, "errors": dict(errors or {}), "hang": hang,
+        "holders": holders and str(holders),
+    }))
     written.replace(folder / "nvml.json")
 
 

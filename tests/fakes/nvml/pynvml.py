@@ -158,4 +158,15 @@ def _said(function: str) -> dict[str, Any]:
         time.sleep(0.01)
     if (name := state["errors"].get(function)) is not None:
         raise NVMLError(globals()[f"NVML_ERROR_{name}"])
+    if state["holders"] is not None:
+        state["gpus"][0]["processes"] += _holders(Path(state["holders"]))
     return state
+
+
+def _holders(folder: Path) -> list[dict[str, Any]]:
+    """The processes that say themselves what they hold, as long as they live."""
+    held = {int(file.suffix[1:]): int(file.read_text()) for file in folder.glob("held.*")}
+    return [
+        {"pid": pid, "used": used, "name": "python", "kinds": "compute"}
+        for pid, used in held.items() if Path(f"/proc/{pid}").exists()
+    ]
