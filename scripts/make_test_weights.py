@@ -1,13 +1,14 @@
 """Write pipelines with random values, in the layout of the released ones, for tests and for measuring.
 
     python scripts/make_test_weights.py --list                      every card and class there is one for
-    python scripts/make_test_weights.py svd-xt sd-turbo --into weights
+    python scripts/make_test_weights.py svd-xt sd-turbo --into weights --toys models
     python scripts/make_test_weights.py --full-size svd-xt --into weights
 
 A NAME is a card's name or id, its file, or a pipeline class of diffusers; the folder is INTO/NAME, a card's by its name
-alone. Small ones have a few megabytes and render a few frames in well under a second on a CPU. --full-size writes the
-true architecture, to measure speed and memory where the released weights can't be had. No model here is trained: what
-they render is noise.
+alone. Small ones have a few megabytes and render a few frames in well under a second on a CPU. With --toys they are
+models of their own, toy-NAME, whose cards go into a folder for MODELS_DIR: under the released model's name they would
+be scheduled as if they needed its memory. --full-size writes the true architecture, to measure speed and memory where
+the released weights can't be had. No model here is trained: what they render is noise.
 """
 
 import argparse
@@ -20,6 +21,7 @@ if str(ROOT) not in sys.path:               # run as a script, only its own fold
     sys.path.insert(0, str(ROOT))
 
 from scripts.testweights import cogvideox, full_size, hunyuan, ltx, stable, wan  # noqa: E402
+from scripts.testweights.cards import small_card  # noqa: E402
 from scripts.testweights.parts import Layout  # noqa: E402
 from vidgen.cards import BrokenCard, Card, read_card  # noqa: E402
 
@@ -65,6 +67,8 @@ def main() -> int:
         parser.error(str(e.args[0]))
     if not work:
         parser.error("name what to write, or ask for --list")
+    if asked.toys is not None:
+        work = {_write_card(name, asked.toys): layout for name, layout in work.items()}
     for name in work:
         if any((asked.into / name).glob("*")):
             parser.error(f"{asked.into / name} is not empty; remove it first")
@@ -81,9 +85,21 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("names", nargs="*", metavar="NAME", help="a card's name, id or file, or a pipeline class")
     parser.add_argument("--full-size", action="append", default=[], choices=FULL_SIZE, help="in its true size")
     parser.add_argument("--into", type=Path, default=Path("weights"), metavar="FOLDER", help="default: weights")
+    parser.add_argument(
+        "--toys", type=Path, metavar="FOLDER", help="make toys of the cards named: their cards, as toy-NAME, go there"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--list", action="store_true", help="list what can be written")
     return parser
+
+
+def _write_card(name: str, folder: Path) -> str:
+    """Write the card of the toy of a released model into *folder*; returns its name."""
+    toy, drawn_by = f"toy-{name}", _card(name).keyframe_model
+    keyframe_model = drawn_by and drawn_by.replace("local:", "local:toy-")
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{toy}.toml").write_text(small_card(name, toy, keyframe_model=keyframe_model), "utf-8")
+    return toy
 
 
 def _write(layout: Layout, folder: Path, seed: int) -> None:

@@ -21,6 +21,7 @@ def small_card(of: str, name: str, provider: str = "local", keyframe_model: str 
     if keyframe_model is not None:
         text = _set(text, "keyframe_model", keyframe_model)
     text = re.sub(r"(?m)^vram_gb.*\n", "", text).replace("min = 256", "min = 64")
+    text = re.sub(r"(?m)^(#.*\n)*\[speed\]\n(.+\n)*\n", "", text)
     card, memory = text.split("\n[backend.memory]\n")
     return f"{card}\n[backend.memory]\n{re.sub(r'= [0-9.]+', f'= {NETWORK_GB}', memory)}"
 

@@ -13,6 +13,7 @@ from scripts.make_test_weights import PIPELINES, make
 from scripts.testweights import full_size, tokenizers
 from scripts.testweights.cogvideox import IMAGE_PX
 from scripts.testweights.parts import values_of
+from vidgen.cards import read_card
 
 ROOT = Path(__file__).resolve().parents[2]
 FP16 = ("StableVideoDiffusionPipeline", "StableDiffusionPipeline", "StableDiffusionXLPipeline")
@@ -216,6 +217,14 @@ def test_the_command_writes_a_cards_folder_once(tmp_path):
     assert "Not a trained model" in (tmp_path / "sd-turbo" / "README.md").read_text()
     again = command("sd-turbo", "--into", str(tmp_path))
     assert again.returncode == 2 and "is not empty" in again.stderr
+
+
+def test_toys_are_models_of_their_own(tmp_path):
+    done = command("svd-xt", "--into", str(tmp_path / "weights"), "--toys", str(tmp_path / "models"))
+    assert done.returncode == 0, done.stderr
+    card = read_card(tmp_path / "models" / "toy-svd-xt.toml")
+    assert (card.id, card.keyframe_model, card.speed) == ("local:toy-svd-xt", "local:toy-sd-turbo", None)
+    assert (tmp_path / "weights" / "toy-svd-xt" / "model_index.json").is_file()
 
 
 @pytest.mark.parametrize("arguments", [["nonsense"], ["stub:animatic"], ["FluxPipeline"], []])
