@@ -189,6 +189,8 @@ class Cancelled(Stopped):
 
 
 class Interrupted(Stopped):
-    """The server is going down; the step goes back to the queue and the attempt is not counted."""
+    """The server is going down, or the process that rendered it died on another step's account; the step goes back to
+    the queue and the attempt is not counted.
+    """
 
     code = "interrupted"

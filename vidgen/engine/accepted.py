@@ -5,15 +5,15 @@ import json
 import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from vidgen.engine.forecast import Fit
 from vidgen.engine.references import Reference
+from vidgen.engine.specs import bare_spec
 from vidgen.registry import Model
 from vidgen.request import JobRequest
 from vidgen.store.jobs import NewJob
-from vidgen.types import CameraMove, Continuity, Effective, GenerationMode, Lane, RenderSpec
+from vidgen.types import Continuity, Effective, GenerationMode, Lane, RenderSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +56,11 @@ class Accepted:
             size = drawing.card.nearest_size(effective.width, effective.height)
             steps = int(drawing.card.steps.default) if drawing.card.steps else None
             drawn = 1 if self.request.continuity is Continuity.CHAIN else self.num_shots
-            yield from [(drawing, _spec(*size, 1, 1.0, steps, self.keyframe_parameters, adapt))] * drawn
+            yield from [(drawing, bare_spec(*size, 1, 1.0, steps, self.keyframe_parameters, adapt=adapt))] * drawn
         for frames in self._lengths():
-            yield self.model, _spec(
+            yield self.model, bare_spec(
                 effective.width, effective.height, frames, effective.fps, effective.num_inference_steps,
-                effective.parameters, adapt,
+                effective.parameters, adapt=adapt,
             )
 
     def said(self) -> dict[str, Any]:
@@ -91,13 +91,3 @@ class Accepted:
 def digest(request: JobRequest) -> str:
     """What makes two requests the same, hashed."""
     return hashlib.sha256(json.dumps(request.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
-
-
-def _spec(
-    width: int, height: int, num_frames: int, fps: float, steps: int | None, parameters: Mapping[str, Any], adapt: bool
-) -> RenderSpec:
-    return RenderSpec(
-        job_id="", shot_id="", index=0, num_shots=1, prompt="", caption="", camera_move=CameraMove.STATIC, seed=0,
-        width=width, height=height, num_frames=num_frames, fps=fps, num_inference_steps=steps, negative_prompt=None,
-        parameters=parameters, style={}, image=None, focus=(0.5, 0.5), output=Path(), adapt=adapt,
-    )

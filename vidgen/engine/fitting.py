@@ -1,15 +1,16 @@
 """Whether a job fits on this device, in which mode it would be rendered now, and what would fit where it does not."""
 
 from collections.abc import Iterator
-from pathlib import Path
+from dataclasses import replace
 
+from vidgen.engine.accepted import Accepted
 from vidgen.engine.device import Device
 from vidgen.engine.footprints import Footprints, Need
 from vidgen.engine.forecast import Fit
-from vidgen.engine.intake import Accepted
 from vidgen.engine.schedule import Option, Resident, Room, never_fits
+from vidgen.engine.specs import bare_spec
 from vidgen.registry import Model, Registry
-from vidgen.types import CameraMove, Lane, RenderSpec
+from vidgen.types import Lane, RenderSpec
 
 SMALLER = (0.75, 0.5)
 """Of width and height: what is tried to find a size that fits."""
@@ -22,14 +23,19 @@ class Fitting:
         self._registry = registry
 
     def fit(self, accepted: Accepted) -> Fit:
-        """How the job fits. Where it never will, ``reason`` has the numbers and what would fit."""
-        parts = [(accepted.model, _video_spec(accepted), "model_id")]
-        if accepted.keyframe_model is not None:
-            parts.append((accepted.keyframe_model, _image_spec(accepted), "keyframe_model_id"))
-        fits = [self._fit(model, spec, field) for model, spec, field in parts if _on_gpu(model)]
-        if not fits:
-            return Fit(fits=True)
-        return next((fit for fit in fits if not fit.fits), fits[0])
+        """How the job fits: its video model's mode, and of its models the largest peak. Where it never will fit,
+        ``reason`` has the numbers and what would.
+        """
+        largest = {model.id: (model, spec) for model, spec in sorted(accepted.renders(), key=_frames)}
+        fits = {
+            model.id: self._fit(model, spec, "model_id" if model is accepted.model else "keyframe_model_id")
+            for model, spec in largest.values() if _on_gpu(model)
+        }
+        if (misfit := next((fit for fit in fits.values() if not fit.fits), None)) is not None:
+            return misfit
+        highest = max(fits.values(), key=lambda fit: fit.peak_bytes or 0, default=Fit())
+        mode = fits[accepted.model.id].mode if accepted.model.id in fits else None
+        return replace(highest, mode=mode)
 
     def needs(self, model: Model) -> dict[str, Need]:
         """What a shot at the model's defaults needs, by loading mode; nothing where it does not run on the device."""
@@ -76,39 +82,18 @@ def _on_gpu(model: Model) -> bool:
     return model.card is not None and model.backend is not None and model.backend.lane is Lane.GPU
 
 
-def _video_spec(accepted: Accepted) -> RenderSpec:
-    """The longest shot of the job."""
-    effective, card = accepted.effective, accepted.model.card
-    said = accepted.request.storyboard.shots if accepted.request.storyboard else ()
-    frames = [card.frames_for(shot.duration_seconds, effective.fps) for shot in said if shot.duration_seconds]
-    return _spec(
-        effective.width, effective.height, max([effective.num_frames, *frames]), effective.parameters,
-        adapt=accepted.request.fit == "adapt",
-    )
-
-
-def _image_spec(accepted: Accepted) -> RenderSpec:
-    width, height = accepted.keyframe_model.card.nearest_size(accepted.effective.width, accepted.effective.height)
-    return _spec(width, height, 1, accepted.keyframe_parameters, adapt=accepted.request.fit == "adapt")
+def _frames(render: tuple[Model, RenderSpec]) -> int:
+    return render[1].num_frames
 
 
 def _default_spec(model: Model) -> RenderSpec:
     card = model.card
     defaults = {name: each.default for name, each in card.parameters.items() if each.default is not None}
     frames = int(card.frames.default) if card.frames else 1
-    return _spec(int(card.width.default), int(card.height.default), frames, defaults)
+    return bare_spec(int(card.width.default), int(card.height.default), frames, 1.0, None, defaults)
 
 
 def _smaller(model: Model, spec: RenderSpec) -> Iterator[RenderSpec]:
     for scale in SMALLER:
         width, height = model.card.nearest_size(spec.width * scale, spec.height * scale)
-        yield _spec(width, height, spec.num_frames, spec.parameters, adapt=spec.adapt)
-
-
-def _spec(width: int, height: int, num_frames: int, parameters: dict, *, adapt: bool = False) -> RenderSpec:
-    """A shot of this size; its words, its image and its file are not what memory depends on."""
-    return RenderSpec(
-        job_id="", shot_id="", index=0, num_shots=1, prompt="", caption="", camera_move=CameraMove.STATIC, seed=0,
-        width=width, height=height, num_frames=num_frames, fps=1.0, num_inference_steps=None, negative_prompt=None,
-        parameters=parameters, style={}, image=None, focus=(0.5, 0.5), output=Path(), adapt=adapt,
-    )
+        yield replace(spec, width=width, height=height)

@@ -12,6 +12,7 @@ from vidgen.engine.planning.offline import styled
 from vidgen.store import jobs
 from vidgen.store.steps import NewStep
 from vidgen.types import (
+    CameraMove,
     Continuity,
     Job,
     Lane,
@@ -96,6 +97,18 @@ def keyframe_spec(job: Job, shot: Shot, step: Step, card: Card, output: Path) ->
         num_inference_steps=int(card.steps.default) if card.steps else None,
         negative_prompt=effective.negative_prompt if takes.negative_prompt else None,
         parameters=job.keyframe_parameters, image=None, focus=(0.5, 0.5), output=output,
+    )
+
+
+def bare_spec(
+    width: int, height: int, num_frames: int, fps: float, steps: int | None, parameters: Mapping[str, Any], *,
+    adapt: bool = False,
+) -> RenderSpec:
+    """A shot of this size, without words, image and file: time, memory and price do not depend on them."""
+    return RenderSpec(
+        job_id="", shot_id="", index=0, num_shots=1, prompt="", caption="", camera_move=CameraMove.STATIC, seed=0,
+        width=width, height=height, num_frames=num_frames, fps=fps, num_inference_steps=steps, negative_prompt=None,
+        parameters=parameters, style={}, image=None, focus=(0.5, 0.5), output=Path(), adapt=adapt,
     )
 
 

@@ -218,8 +218,11 @@ class Worker:
 
     def _wait_for_finisher(self, control: ChildControl) -> None:
         """Until the clip before this one is written: one at most is in flight."""
-        while self._finishing is not None and wait([self._finishing], LOOK_S).not_done:
-            control.alive()
+        if self._finishing is None or self._finishing.done():
+            return
+        control.wait()
+        while wait([self._finishing], LOOK_S).not_done:
+            control.check()
 
     # the main thread and the finisher's
 

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from vidgen.backend import PREVIEW_INTERVAL_S, Preview
 from vidgen.errors import Stopped
-from vidgen.inference.messages import Alive, Kept, Noted, Previewed, Progress
+from vidgen.inference.messages import Alive, Kept, Noted, Previewed, Progress, Waits
 
 ALIVE_EVERY_S = 1.0
 GONE = 1
@@ -99,6 +99,10 @@ class ChildControl:
         if outer is not None:
             self._sleep(outer)
             self.check()
+
+    def wait(self) -> None:
+        """Say that from here on only the clip before this one gives signs of life."""
+        self._line.send(Waits(self.ticket))
 
     def note(self, code: str, message: str) -> None:
         self._line.send(Noted(self.ticket, code, message))

@@ -29,6 +29,7 @@ from vidgen.inference.messages import (
     Ready,
     Rendered,
     Run,
+    Waits,
 )
 from vidgen.inference.process import Child
 
@@ -150,5 +151,5 @@ def _pass_on(sign: object, control: LaneControl) -> None:
             control.note(code, message)
         case Kept(_, facts):
             control.keep(facts)
-        case Ready() | Begun() | Alive() | Rendered():
+        case Ready() | Begun() | Alive() | Waits() | Rendered():
             control.alive()

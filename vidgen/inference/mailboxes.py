@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
 
-from vidgen.inference.messages import Alive, Answer, Begun, Died, Failed, Ready, Rendered
+from vidgen.inference.messages import Alive, Answer, Begun, Died, Failed, Ready, Rendered, Waits
 
 Mailbox = queue.SimpleQueue[Any]
 
@@ -17,7 +17,7 @@ Mailbox = queue.SimpleQueue[Any]
 class Stage(IntEnum):
     """How far a command is. The further down, the sooner it is held to be the cause of a death."""
 
-    WAITING = 0                             # told, not begun
+    WAITING = 0                             # told, not begun; or its frames are made, and it waits for another's file
     FINISHING = 1                           # its frames are made, its file is being written
     COMPUTING = 2
 
@@ -92,6 +92,8 @@ class Mailboxes:
             return                          # a preview that was still being made when its command was answered
         if isinstance(message, Begun):
             told.stage = Stage.COMPUTING
+        elif isinstance(message, Waits):
+            told.stage = Stage.WAITING
         elif isinstance(message, Rendered):
             told.stage = Stage.FINISHING
         elif isinstance(message, Answer):

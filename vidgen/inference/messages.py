@@ -134,6 +134,13 @@ class Kept:
 
 
 @dataclass(frozen=True, slots=True)
+class Waits:
+    """The frames are made, and the clip before it is still being written: that one's signs of life are its own."""
+
+    ticket: int
+
+
+@dataclass(frozen=True, slots=True)
 class Rendered:
     """The frames are made; the child takes the next command while their file is written. Not yet the answer."""
 
@@ -199,5 +206,5 @@ class Died:
 
 
 Command = Load | Unload | Render
-Sign = Begun | Progress | Previewed | Alive | Noted | Kept | Rendered
+Sign = Begun | Progress | Previewed | Alive | Noted | Kept | Waits | Rendered
 Answer = Done | ClipReady | GaveWay | Failed | OutOfMemory
