@@ -145,7 +145,11 @@ def config_of(settings: Settings, device_problem: Callable[[], str | None] = no_
 
 
 def ram_cache_bytes(settings: Settings) -> int:
-    """What RAM_CACHE_MB comes to on this machine: as it was set, or else not too much of a small one's RAM."""
+    """What RAM_CACHE_MB comes to on this machine: as it was set, or else not too much of a small one's RAM; nothing
+    where the CPU renders, since what is kept there would only fill the memory that it renders in.
+    """
+    if settings.gpu_device == "cpu":
+        return 0
     asked, there = settings.ram_cache_mb * MIB, ram().total_bytes
     if "ram_cache_mb" in settings.model_fields_set or there is None:
         return asked

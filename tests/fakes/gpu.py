@@ -1,7 +1,8 @@
 """Backends for the GPU lane that fail where they are told to, and the door through which a server finds them.
 
-``trial`` needs neither torch nor a GPU (see ``trial.py``); ``mortal`` is the real local backend (see ``mortal.py``).
-Both read in a file when something happens to them, and how, since no parameter of a job could say it.
+``trial`` needs neither torch nor a GPU (see ``trial.py``); ``mortal`` and ``scarce`` are the real local
+backend (see ``mortal.py`` and ``scarce.py``). They read in a file when something happens to them, and how, since no
+parameter of a job could say it.
 """
 
 import os
@@ -20,6 +21,7 @@ DEATHS = "TEST_DEATHS"
 """Names a file with a line for each thing to come: ``PHASE STEP HOW``. Whoever meets it takes its line off."""
 
 GO = "go"
+"""What is held by any name goes on once there is a file of this one."""
 
 
 def install(folder: Path) -> dict[str, str]:
@@ -30,6 +32,7 @@ def install(folder: Path) -> dict[str, str]:
     metadata.mkdir(parents=True)
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: gpu-trials\nVersion: 1.0\n")
     offered = "trial = tests.fakes.trial:TrialBackend\nmortal = tests.fakes.mortal:MortalBackend\n"
+    offered += "scarce = tests.fakes.scarce:ScarceBackend\n"
     (metadata / "entry_points.txt").write_text(f"[vidgen.backends]\n{offered}")
     plan_deaths(folder)
     return {"PYTHONPATH": os.pathsep.join([str(folder), str(ROOT)]), DEATHS: str(folder / "deaths")}
@@ -52,7 +55,7 @@ def release(folder: Path, how: str = GO) -> None:
 def meet(how: str, control: Control, folder: Path) -> None:
     """What is planned happens: a signal's name; ``exit``; ``raise``, as a bug does; ``hang``, which lives on and says
     nothing; ``fail``; ``oom``, out of memory with no way on; ``sink``, out of memory with a mode left, in models that
-    know how; ``hold`` and what begins so, which waits for :func:`release` and hears a cancel.
+    know how; ``scarce``, torch's own error; ``hold`` and what begins so, which waits for :func:`release` and hears a cancel.
     """
     if how.startswith("SIG"):
         os.kill(os.getpid(), signal.Signals[how])
@@ -67,6 +70,10 @@ def meet(how: str, control: Control, folder: Path) -> None:
         raise OutOfVram("it needs more memory than there is")
     elif how == "sink":
         raise RanOut
+    elif how == "scarce":
+        from torch import OutOfMemoryError
+
+        raise OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
     elif how.startswith("hold"):
         while not ((folder / GO).exists() or (folder / how).exists()):
             control.alive()
@@ -97,6 +104,9 @@ class DyingControl:
 
     def step(self, phase: str, i: int, n: int, preview: Preview | None = None) -> None:
         self._control.step(phase, i, n, preview)
+        self.meet(phase, i)
+
+    def meet(self, phase: str, i: int) -> None:
         if (how := self._planned(phase, i)) is not None:
             meet(how, self._control, self._plan.parent)
 

@@ -18,6 +18,7 @@ On a card of ``tests/fakes/nvml`` a model holds what it says, in a render the pe
 has no regard for what NVML is made to tell, does not have it.
 """
 
+import io
 import json
 import os
 import time
@@ -44,7 +45,7 @@ from vidgen.types import Clip, Lane, RenderSpec, Still
 
 MB = 2**20
 CHUNK = 8
-CARD = "TEST_NVML"
+GPU = "TEST_NVML"
 """Names the file that describes the fake card, where there is one."""
 
 VIDEO = "{ text_to_video = true, image_to_video = true }"
@@ -181,7 +182,7 @@ class TrialBackend(Backend):
     def _denoise(self, model: Card, shot: RenderSpec, control: Control, i: int, ran_out: list[str]) -> None:
         try:
             self._take(model, self.footprint(model, shot, self._modes[model.id]).peak_bytes)
-            control.step("render", i, shot.num_inference_steps, lambda: b"\xff\xd8a picture")
+            control.step("render", i, shot.num_inference_steps, lambda: _picture(shot))
         except RanOut:
             before, after = self._modes[model.id], self._sink(model)
             ran_out.append(f"render {i} of {shot.num_inference_steps}: {before} -> {after}")
@@ -215,7 +216,7 @@ class TrialBackend(Backend):
 
     def _tell(self) -> None:
         """Have the fake NVML see it."""
-        if CARD in os.environ:
+        if GPU in os.environ:
             file = Path(os.environ[DEATHS]).with_name(f"held.{os.getpid()}")
             beside = file.with_name(f"new.{os.getpid()}")
             beside.write_text(str(sum(self._device.values())))
@@ -251,10 +252,17 @@ def _resident(model: Card, mode: str) -> int:
 
 def _capacity() -> float:
     """Of the card for trial models, in bytes."""
-    if CARD not in os.environ:
+    if GPU not in os.environ:
         return float("inf")
-    card = json.loads(Path(os.environ[CARD]).read_text())["gpus"][0]
+    card = json.loads(Path(os.environ[GPU]).read_text())["gpus"][0]
     return card["total"] - card["reserved"] - sum(process["used"] for process in card["processes"])
+
+
+def _picture(shot: RenderSpec) -> bytes:
+    from PIL import Image
+
+    Image.new("L", (16, 16), _grey(shot, 1)).save(data := io.BytesIO(), "JPEG")
+    return data.getvalue()
 
 
 def _grey(shot: RenderSpec, i: int) -> int:

@@ -7,6 +7,7 @@ import pytest
 from tests.fakes import gpu
 from tests.inference.conftest import Recorder, named, wait_for
 from vidgen.errors import Cancelled, InferenceDied, Interrupted, Overdue, StepFailed
+from vidgen.inference.lane import Unattended
 from vidgen.media.video import inspect
 
 HELD = ("one/encode", 1, "hold")
@@ -126,6 +127,39 @@ def test_a_clip_that_hangs_is_charged_and_the_render_is_not(inference, one, othe
         running.begin(other, spec(1000, seed=2), Recorder(then={("render", 1): waiting.start}))
     waiting.join()
     assert raised == [error]
+    assert running.make(other, spec(1)).num_frames == 5
+
+
+def test_a_clip_that_hangs_unheard_is_charged_once_the_render_that_waits_for_it_is_silent_too(
+    inference, one, other, spec
+):
+    """As where that render is more urgent and came too late to run inside: only then does anybody listen to the clip.
+    """
+    running = inference(("one/encode", 2, "hang"))
+    first = running.begin(one, spec(seed=1))
+    with pytest.raises(Interrupted, match="on account of something else"):
+        running.begin(other, spec(seed=2), Unattended(1))
+    with pytest.raises(InferenceDied, match="said nothing for 1 s"):
+        first.wait(Recorder())
+
+
+def test_a_clip_that_hangs_and_is_cancelled_is_ended_while_what_came_too_late_to_run_inside_waits_for_it(
+    inference, one, other, spec
+):
+    running, outer = inference(("one/encode", 1, "hang"), cancel_grace_s=0.2), Recorder()
+
+    def cancel() -> None:
+        wait_for(lambda: not (running.packages / "deaths").read_text())
+        outer.stop.set()
+
+    def come_too_late() -> None:
+        running.load(other, "whole", Recorder())
+        with pytest.raises(Interrupted, match="because it did not give way"):
+            running.render(other, spec(seed=2), Recorder(then={("decode", 1): cancel}))
+
+    outer.then[("render", 4)] = come_too_late
+    with pytest.raises(Cancelled):
+        running.begin(one, spec(seed=1), outer)
     assert running.make(other, spec(1)).num_frames == 5
 
 

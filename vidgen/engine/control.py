@@ -89,7 +89,7 @@ class StepControl:
             raise Overdue(f"{self._phase or 'the step'} made no progress for {self._deadline_s:g} s")
 
     def alive(self) -> None:
-        self.check()
+        self.heed()
         self._alive_at = time.monotonic()
 
     def keep(self, facts: Mapping[str, Any]) -> None:
@@ -102,7 +102,7 @@ class StepControl:
         self.kept = facts
 
     def step(self, phase: str, i: int, n: int, preview: Preview | None = None) -> None:
-        self.check()
+        self.heed()
         self._phase, self._alive_at = phase, time.monotonic()
         self._clock.at(phase, i, n)
         self._fraction = max(self._fraction, _fraction(phase, i, n))
@@ -157,6 +157,7 @@ class Watched:
         self._control.step(phase, i, n, preview)
         if phase == "render":
             self._between()
+            self._control.alive()           # however long that took, this step was not silent
 
 
 def _fraction(phase: str, i: int, n: int) -> float:

@@ -17,6 +17,8 @@ from vidgen.store import history
 from vidgen.store.writer import Tx
 from vidgen.types import RenderSpec
 
+FAR_MORE = 1.25
+
 
 @dataclass(frozen=True, slots=True)
 class Need:
@@ -64,9 +66,12 @@ class Footprints:
         self._keep(history.learn_peak(tx, self._device, model.id, mode, estimate, peak_bytes))
 
     def ran_out(self, tx: Tx, model: Model, spec: RenderSpec, mode: str, there_bytes: int) -> None:
-        """A render in this mode ran out, with so much there for it: it needs more."""
+        """A render in this mode ran out, with so much there for it: it needs more. How much was there is known only
+        from about that time, so that far more than the estimate is not believed.
+        """
         estimate = model.backend.footprint(model.card, spec, mode).peak_bytes
-        self._keep(history.learn_floor(tx, self._device, model.id, mode, estimate, there_bytes))
+        floor = min(there_bytes, int(FAR_MORE * self.need(model, spec, mode).peak_bytes))
+        self._keep(history.learn_floor(tx, self._device, model.id, mode, estimate, floor))
 
     def _keep(self, peak: history.Peak) -> None:
         with self._lock:

@@ -13,6 +13,9 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import sqlalchemy as sa
+
+from vidgen.backend import WHOLE
 from vidgen.engine import lifecycle
 from vidgen.engine.control import Watched
 from vidgen.engine.device import Device, Work, work_of
@@ -32,7 +35,7 @@ from vidgen.engine.schedule import (
     short_after,
 )
 from vidgen.engine.vram import Reading, ReleaseView
-from vidgen.errors import NotFound, OutOfVram
+from vidgen.errors import Interrupted, NotFound, OutOfVram, StepFailed
 from vidgen.inference.lane import Finishing, Inference, LaneControl
 from vidgen.registry import Model, Registry
 from vidgen.store import jobs, steps
@@ -70,7 +73,7 @@ class GpuLane:
         self._policy = policy
         self._keep_alive_s = keep_alive_s
         self._works: OrderedDict[int, Work] = OrderedDict()
-        self._chosen: dict[int, Option] = {}
+        self._chosen: dict[int, Option | str] = {}          # for the step claimed last: how it is rendered, or why not
         self._running: list[tuple[Step, Option]] = []       # the outer one, and what runs inside of it
         self._finishing: set[int] = set()                   # steps whose file is being written
         self._short_since: dict[int, float] = {}
@@ -85,8 +88,13 @@ class GpuLane:
         """The next step, once there is room for it. Lets models go whose time is over."""
         ready = self._database.read(self._ready)
         self._tidy({each.step.model_id for each in ready})
+        if self._release.is_set():
+            return None                     # once the last file is written
+        if not may():
+            self._short_since = {}          # who waits while nothing is claimed does not wait for memory
+        evicted: set[str] = set()
         while may() and ready:
-            queue, now = [self._waiting(each) for each in ready], time.time()
+            queue, now = [self._waiting(each) for each in ready], time.monotonic()
             decision = decide(queue, self._device.residents(), self._device.room(), now, self._policy, self._passed)
             self._note_short(queue, decision, now)
             match decision:
@@ -94,11 +102,13 @@ class GpuLane:
                     self._passed = passed_after(self._passed, queue, step_id, now, short)
                     if (step := self._claim(may, step_id, option)) is not None:
                         return step
-                case Evict(model_id):
-                    log.info("%s leaves the device for another model", model_id)
-                    self._inference.unload(model_id, keep=True)
                 case Refuse(step_id, reason):
-                    self._refuse(step_id, reason)
+                    if (step := self._claim(may, step_id, reason)) is not None:
+                        return step
+                case Evict(model_id) if model_id not in evicted:
+                    log.info("%s leaves the device for another model", model_id)
+                    evicted.add(model_id)
+                    self._inference.unload(model_id, keep=True)
                 case _:
                     return None
             ready = self._database.read(self._ready)
@@ -126,11 +136,14 @@ class GpuLane:
 
         :param between: called after each denoising step; may run something more urgent before it returns.
         :raises OutOfVram: the memory suffices in no mode.
+        :raises StepFailed: it was decided not to render it.
         :raises VidgenError: as ``Inference.render``.
         """
+        if isinstance(chosen := self._chosen.pop(step.id, None), str):
+            raise StepFailed(chosen, retryable=False, code="does_not_fit")
         self._device.uses(Work(model, spec))
         ran_out: list[str] = []
-        for option in self._from(self._chosen.pop(step.id, None), model, spec):
+        for option in self._from(chosen, model, spec):
             if ran_out and not self._device.has_room_for(option):
                 continue
             self._running.append((step, option))
@@ -140,6 +153,8 @@ class GpuLane:
                 return lambda: self._finished(step, finishing, control, option, ran_out)
             except OutOfVram as e:
                 self._make_room(model, changed(spec, option), option)
+                if len(self._running) > 1:      # a lower mode might take what the outer one still needs
+                    raise Interrupted("it ran out of memory inside of another render, and goes next") from e
                 ran_out.append(f"{option.mode}: {e.detail}")
                 control.note("out_of_memory", f"{model.card.title} ran out of memory ({option.mode}); one mode lower")
                 log.warning("%s ran out of memory in the mode %s", model.id, option.mode)
@@ -173,10 +188,19 @@ class GpuLane:
         return next((each.step for each in ready if each.step.id != step.id), None)
 
     def learn(self, tx: Tx, model: Model, spec: RenderSpec, result: Clip | Still) -> None:
-        """Keep what a render took of the memory."""
+        """Keep what a render took of the memory. A figure that cannot be kept costs no step."""
+        try:
+            self._learn(tx, model, spec, result)
+        except sa.exc.SQLAlchemyError:
+            raise
+        except Exception:
+            log.exception("the memory that %s took cannot be kept", model.id)
+
+    def _learn(self, tx: Tx, model: Model, spec: RenderSpec, result: Clip | Still) -> None:
         peak, mode = result.measured.get("peak_vram_bytes"), result.made.get("mode")
         if peak and mode and "ran_out" not in result.made and "interrupted_seconds" not in result.measured:
-            self._footprints.learn(tx, model, spec, mode, int(peak))
+            as_made = replace(spec, parameters={**spec.parameters, **result.made.get("parameters", {})})
+            self._footprints.learn(tx, model, as_made, mode, int(peak))
 
     # from other threads
 
@@ -208,8 +232,9 @@ class GpuLane:
         try:
             work = self._work(step)
             options = self._footprints.options(work.model, work.spec)
-        except (NotFound, AttributeError):      # its model is gone: whoever runs the step says so
-            options = (Option("whole", 0, 0),)
+        except Exception as e:                  # its model is gone, or broken: whoever runs the step says so
+            log.log(logging.DEBUG if isinstance(e, NotFound) else logging.ERROR, "%s: %s", step.model_id, e)
+            options = (Option(WHOLE, 0, 0),)
         return Waiting(
             step.id, step.model_id or "", ready.priority, ready.rank, options, self._short_since.get(step.id)
         )
@@ -220,12 +245,13 @@ class GpuLane:
             work = self._works[step.id] = work_of(job, step, self._registry.model(step.model_id))
             if len(self._works) > WORKS_KEPT:
                 self._works.popitem(last=False)
+        self._works.move_to_end(step.id)
         return work
 
-    def _claim(self, may: May, step_id: int, option: Option) -> Step | None:
+    def _claim(self, may: May, step_id: int, chosen: Option | str) -> Step | None:
         step = self._database.write(lambda tx: steps.claim_one(tx, step_id) if may() else None)
         if step is not None:
-            self._chosen[step.id] = option
+            self._chosen = {step.id: chosen}
         return step
 
     def _from(self, chosen: Option | None, model: Model, spec: RenderSpec) -> tuple[Option, ...]:
@@ -248,13 +274,6 @@ class GpuLane:
         if (there := self._device.there_for(model.id)) is not None:
             self._database.write(lambda tx: self._footprints.ran_out(tx, model, spec, mode, there))
 
-    def _refuse(self, step_id: int, reason: str) -> None:
-        def work(tx: Tx) -> None:
-            if (step := steps.claim_one(tx, step_id)) is not None:
-                lifecycle.fail_attempt(tx, step, reason, "does_not_fit", retryable=False)
-
-        self._database.write(work)
-
     def _note_short(self, queue: list[Waiting], decision: Decision, now: float) -> None:
         """Remember since when steps wait for memory, and tell the jobs of those that begin to."""
         if isinstance(decision, Refuse):
@@ -268,12 +287,11 @@ class GpuLane:
         self._short_since = since
 
     def _tidy(self, needed: set[str | None]) -> None:
-        """Between steps: what was asked for, and what is over."""
-        if self._finishing:
-            return
+        """Between steps: what was asked for, and what is over. The process is needed until its files are written."""
         now, residents = time.time(), self._device.residents()
         over = no_longer_used(residents, needed, now, self._keep_alive_s)
-        if self._release.is_set() or (len(over) == len(residents) and now - self._used_at > self._keep_alive_s):
+        all_over = len(over) == len(residents) and now - self._used_at > self._keep_alive_s
+        if not self._finishing and (self._release.is_set() or all_over):
             self._let_everything_go()
             return
         for model_id in over:

@@ -67,7 +67,8 @@ class Running:
 
     def remove(self, control: StepControl) -> None:
         with self._changed:
-            del self._controls[control.step_row.id]
+            if self._controls.get(control.step_row.id) is control:      # else the next attempt has begun meanwhile
+                del self._controls[control.step_row.id]
             self._changed.notify_all()
 
     def of_job(self, job_id: str) -> list[StepControl]:
@@ -220,8 +221,9 @@ class Lanes:
             return work()
         except Cancelled:
             return lambda tx: steps.end(tx, step, StepStatus.CANCELLED)
-        except Interrupted:
-            return lambda tx: steps.give_back(tx, step)
+        except Interrupted as e:
+            log.info("%s was interrupted: %s", step.kind, e.detail, extra=_about(step))
+            return lambda tx: lifecycle.give_back(tx, step, counted=not self._stopping.is_set())
         except VidgenError as e:
             failure = e if isinstance(e, StepFailed) else StepFailed(e.detail, code=e.code)
             log.warning("%s failed: %s", step.kind, failure.detail, extra=_about(step))

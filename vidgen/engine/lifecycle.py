@@ -23,7 +23,8 @@ from vidgen.types import EventType, Job, JobStatus, Lane, Shot, ShotStatus, Step
 
 MAX_ATTEMPTS = 3
 MAX_INTERRUPTIONS = 10
-"""How often the server may die while one step runs before that step is held to be the cause."""
+"""How often the server, or the process that renders, may die while one step runs before that step is held to be the
+cause."""
 
 RETRY_DELAYS_S = (0.5, 2.0)
 """Before the second and the third attempt."""
@@ -141,6 +142,16 @@ def fail_attempt(tx: Tx, step: Step, message: str, code: str, *, retryable: bool
         steps.end(tx, step, StepStatus.FAILED, message)
         tried = f" (after {step.attempts} attempts)" if step.attempts > 1 else ""
         fail(tx, step, f"{_named(step)} failed{tried}: {message}", code)
+
+
+def give_back(tx: Tx, step: Step, *, counted: bool) -> None:
+    """The attempt was interrupted through no fault of the step, and is not held against it.
+
+    :param counted: whether it counts among the interruptions, of which there can be too many.
+    """
+    times = steps.give_back(tx, step, counted=counted)
+    if times > MAX_INTERRUPTIONS:
+        fail(tx, step, f"{_named(step)} was interrupted {times} times", "interrupted")
 
 
 def fail(tx: Tx, step: Step, message: str, code: str) -> None:

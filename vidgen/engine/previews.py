@@ -3,6 +3,7 @@
 import logging
 import os
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 from vidgen.backend import Preview
 from vidgen.media.files import Workspace, temporary_beside
@@ -44,9 +45,12 @@ class Previews:
             os.replace(temporary, final)
         finally:
             temporary.unlink(missing_ok=True)
-        self._database.post(lambda tx: self._note(tx, step, name))
+        self._database.post(lambda tx: self._note(tx, step, final))
 
     @staticmethod
-    def _note(tx: Tx, step: Step, name: str) -> None:
+    def _note(tx: Tx, step: Step, final: Path) -> None:
+        """The shot has this preview; where the step ended meanwhile, and there was none before, nobody wants it."""
         if steps.owned(tx, step):
-            jobs.update_shot(tx, step.job_id, step.shot_index, preview=name)
+            jobs.update_shot(tx, step.job_id, step.shot_index, preview=final.name)
+        elif (job := jobs.get(tx.conn, step.job_id)) is None or not job.storyboard.shots[step.shot_index].preview:
+            final.unlink(missing_ok=True)

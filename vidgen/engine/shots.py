@@ -19,7 +19,7 @@ from vidgen.engine.gpu import GpuLane
 from vidgen.engine.lanes import Outcome
 from vidgen.engine.publish import Publisher
 from vidgen.engine.references import References
-from vidgen.errors import StepFailed, VidgenError
+from vidgen.errors import StepFailed
 from vidgen.media import video
 from vidgen.media.files import Workspace
 from vidgen.registry import Model, Registry
@@ -151,12 +151,13 @@ class Shots:
         if following is None or following.kind is not StepKind.RENDER:
             return
         try:
-            job = self._database.read(lambda conn: jobs.get(conn, following.job_id))
+            if (job := self._database.read(lambda conn: jobs.get(conn, following.job_id))) is None:
+                return
             shot = job.storyboard.shots[following.shot_index]
             spec = specs.render_spec(job, shot, following, self._image(job, shot), Path())
             self._gpu.prepare(self._registry.model(following.model_id), spec)
-        except VidgenError as e:
-            logger.debug("the next shot cannot be prepared: %s", e.detail)
+        except Exception as e:
+            logger.debug("the next shot cannot be prepared: %s", e)
 
     def _keep(self, tx: Tx, at: Attempt, model: Model, spec: RenderSpec, result: Clip | Still) -> None:
         """Keep how it was made and what that took; nothing was measured where it was adopted."""

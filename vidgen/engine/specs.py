@@ -97,6 +97,7 @@ def keyframe_spec(job: Job, shot: Shot, step: Step, card: Card, output: Path) ->
         num_inference_steps=int(card.steps.default) if card.steps else None,
         negative_prompt=effective.negative_prompt if takes.negative_prompt else None,
         parameters=job.keyframe_parameters, image=None, focus=(0.5, 0.5), output=output,
+        adapt=job.request.get("fit") == "adapt",
     )
 
 

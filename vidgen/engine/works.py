@@ -46,7 +46,7 @@ class Works:
         self.previews = Previews(database, workspace)
         self.planner = Planner(settings)
         self.references = References(database, workspace)
-        self.leftovers = Leftovers(database, registry)
+        self.leftovers = Leftovers(database, registry, workspace)
         policy = Policy(settings.swap_patience_s, settings.memory_wait_s)
         self._add_device(vram, policy)
         self._add_forecasts(vram)

@@ -6,8 +6,7 @@ Knows when a child has to be ended: where it does not give way in time, or gives
 import logging
 import queue
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from vidgen.backend import Control, Preview
@@ -49,6 +48,10 @@ class LaneControl(Control, Protocol):
         """Show *preview*, unless one was shown less than a second ago."""
 
 
+Rest = Callable[[bool], None]
+"""What is due while something else is listened to; told whether that waits for a file to be written."""
+
+
 class Conversation:
     """One command, told to *child* when this is made.
 
@@ -60,13 +63,15 @@ class Conversation:
         self._child = child
         self._ticket = command.ticket
         self._cancel_grace_s = cancel_grace_s
+        self._waits = False
+        self._cancelled_at: float | None = None
         self._mailbox = child.open(command.ticket)
         child.tell(Run(command) if urgent else command)
 
-    def answer(self, control: LaneControl, asleep: Sequence[LaneControl] = ()) -> Answer:
+    def answer(self, control: LaneControl, asleep: Sequence[Rest] = ()) -> Answer:
         """Pass what the child says on to *control*, until it answers.
 
-        :param asleep: controls of renders that this runs inside of; their silence is not held against them.
+        :param asleep: of the renders that this runs inside of.
         :raises Stopped: as *control* raised it; the child has given way, or is gone.
         :raises Interrupted: the child died, or had to be ended, on account of another command.
         :raises Overdue: the child gave no sign of life for too long; it is gone.
@@ -76,11 +81,31 @@ class Conversation:
         """
         return self._judged(self._heard(Answer, control, asleep))
 
-    def frames(self, control: LaneControl, asleep: Sequence[LaneControl] = ()) -> None:
+    def frames(self, control: LaneControl, asleep: Sequence[Rest] = ()) -> None:
         """As :meth:`answer`, but only until a render's frames are made; the answer comes later."""
         self._judged(self._heard(Answer | Rendered, control, asleep))
 
-    def _heard(self, awaited: object, control: LaneControl, asleep: Sequence[LaneControl]) -> object:
+    def rest(self, control: LaneControl, awaited: bool) -> None:
+        """Something else is listened to: silence is not held against this command, and a cancel is passed on.
+
+        :param awaited: a file has to be written before that goes on, perhaps this one's: where this was cancelled and
+            does not give way in time, the child is ended.
+        """
+        try:
+            control.alive()
+        except Cancelled:
+            self._cancel_asleep(awaited)
+        except VidgenError as e:
+            log.debug("heard when it is listened to again: %s", e.detail)
+
+    def _cancel_asleep(self, awaited: bool) -> None:
+        if self._cancelled_at is None:
+            self._cancelled_at = time.monotonic()
+            self._child.tell(Cancel(self._ticket))
+        elif awaited and time.monotonic() - self._cancelled_at > self._cancel_grace_s:
+            self._end_child()
+
+    def _heard(self, awaited: object, control: LaneControl, asleep: Sequence[Rest]) -> object:
         try:
             return self._listen(awaited, control, asleep)
         except Overdue as e:
@@ -91,17 +116,17 @@ class Conversation:
             self._make_give_way(self._cancel_grace_s if isinstance(e, Cancelled) else INTERRUPT_GRACE_S)
             raise
 
-    def _listen(self, awaited: object, control: LaneControl, asleep: Sequence[LaneControl]) -> object:
+    def _listen(self, awaited: object, control: LaneControl, asleep: Sequence[Rest]) -> object:
         while True:
             message = self._hear(LOOK_S)
             for each in asleep:
-                with suppress(VidgenError):     # heard when it is awake again
-                    each.alive()
+                each(self._waits)
             if message is None:
                 control.check()
             elif isinstance(message, awaited | Died):
                 return message
             else:
+                self._waits = isinstance(message, Waits) or (self._waits and isinstance(message, Alive))
                 _pass_on(message, control)
 
     def _hear(self, timeout_s: float) -> object | None:
@@ -118,6 +143,9 @@ class Conversation:
         while (left := deadline - time.monotonic()) > 0:
             if isinstance(self._hear(left), Answer | Died):
                 return
+        self._end_child()
+
+    def _end_child(self) -> None:
         log.warning("the inference process did not give way and is ended")
         self._child.end("was ended, because it did not give way", self._ticket)
 

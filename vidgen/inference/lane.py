@@ -11,12 +11,13 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from vidgen.backend import BackendConfig, Held, Preview, no_problem
 from vidgen.cards import Card
 from vidgen.errors import Interrupted, Overdue, StepFailed
-from vidgen.inference.conversation import Conversation, LaneControl
+from vidgen.inference.conversation import Conversation, LaneControl, Rest
 from vidgen.inference.messages import Command, Load, Prepare, Render, Unload
 from vidgen.inference.process import Child
 from vidgen.types import Clip, RenderSpec, Still
@@ -67,7 +68,7 @@ class Inference:
         self._cards: dict[str, Card] = {}
         self._used_at: dict[str, float] = {}
         self._rendering: list[str] = []     # card ids; the second runs inside of the first
-        self._listening: list[LaneControl] = []
+        self._listening: list[Rest] = []
 
     # any thread
 
@@ -139,7 +140,7 @@ class Inference:
         self._rendering.append(card.id)
         try:
             conversation = self._told(Render(next(self._tickets), card, spec, control.kept))
-            self._listen(conversation.frames, control)
+            self._listen(conversation, conversation.frames, control)
             return Finishing(conversation)
         finally:
             self._rendering.pop()
@@ -166,7 +167,8 @@ class Inference:
         self._used_at[card.id] = time.time()
 
     def _do(self, command: Command, control: LaneControl) -> None:
-        self._listen(self._told(command).answer, control)
+        conversation = self._told(command)
+        self._listen(conversation, conversation.answer, control)
 
     def _told(self, command: Command) -> Conversation:
         """Tell the child *command*; a new child where there is none."""
@@ -174,9 +176,11 @@ class Inference:
             child = self._child = Child(self._config, *self._logging)
         return Conversation(child, command, self._cancel_grace_s, urgent=bool(self._listening))
 
-    def _listen(self, hear: Callable[[LaneControl, Sequence[LaneControl]], object], control: LaneControl) -> None:
+    def _listen(
+        self, conversation: Conversation, hear: Callable[[LaneControl, Sequence[Rest]], object], control: LaneControl
+    ) -> None:
         asleep = tuple(self._listening)
-        self._listening.append(control)
+        self._listening.append(partial(conversation.rest, control))
         try:
             hear(control, asleep)
         finally:

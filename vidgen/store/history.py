@@ -4,8 +4,9 @@ A row of ``timings`` is one run of a step; of equal tasks, and of all, only the 
 who learns. A row of ``peaks`` is all that is known of one model in one mode, at the size that an estimate stands for.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.sqlite import insert
@@ -83,27 +84,29 @@ def peaks_of(conn: sa.Connection, device: str) -> list[Peak]:
 
 
 def learn_peak(tx: Tx, device: str, model_id: str, mode: str, estimate_bytes: int, peak_bytes: int) -> Peak:
-    """A render took *peak_bytes*; returns what is known now."""
-    return _learn(tx, device, Peak(model_id, mode, estimate_bytes, peak_bytes=peak_bytes))
+    """A render took *peak_bytes*; returns what is known now. What once did not suffice is forgotten."""
+    kept = {"peak_bytes": _larger("peak_bytes"), "floor_bytes": None}
+    return _learn(tx, device, Peak(model_id, mode, estimate_bytes, peak_bytes=peak_bytes), kept)
 
 
 def learn_floor(tx: Tx, device: str, model_id: str, mode: str, estimate_bytes: int, floor_bytes: int) -> Peak:
     """A render ran out of memory with *floor_bytes* there for it; returns what is known now."""
-    return _learn(tx, device, Peak(model_id, mode, estimate_bytes, floor_bytes=floor_bytes))
+    kept = {"floor_bytes": _larger("floor_bytes")}
+    return _learn(tx, device, Peak(model_id, mode, estimate_bytes, floor_bytes=floor_bytes), kept)
 
 
-def _learn(tx: Tx, device: str, new: Peak) -> Peak:
-    """The larger of what is known and what is new is kept."""
-    row = insert(peaks).values(device=device, **asdict(new))
-    larger = {name: _larger(peaks.c[name], row.excluded[name]) for name in ("peak_bytes", "floor_bytes")}
+def _learn(tx: Tx, device: str, new: Peak, kept: Mapping[str, Any]) -> Peak:
+    """:param kept: what becomes of the columns of a row that is there already."""
     keys = [column.name for column in peaks.primary_key]
-    learned = row.on_conflict_do_update(index_elements=keys, set_=larger).returning(peaks)
+    row = insert(peaks).values(device=device, **asdict(new))
+    learned = row.on_conflict_do_update(index_elements=keys, set_=kept).returning(peaks)
     return _peak(tx.conn.execute(learned).one())
 
 
-def _larger(one: sa.ColumnElement, other: sa.ColumnElement) -> sa.ColumnElement:
-    """Of two that may be null; SQLite's own max() is null where one is."""
-    return sa.func.coalesce(sa.func.max(one, other), one, other)
+def _larger(name: str) -> sa.ColumnElement:
+    """Of what is known and what is new; SQLite's own max() is null where one is."""
+    known, new = peaks.c[name], sa.literal_column(f"excluded.{name}", sa.Integer)
+    return sa.func.coalesce(sa.func.max(known, new), known, new)
 
 
 def _peak(row: sa.Row) -> Peak:

@@ -144,10 +144,15 @@ def again(tx: Tx, step: Step, *, delay_s: float, message: str) -> None:
     tx.changes.lanes.add(step.lane)
 
 
-def give_back(tx: Tx, step: Step) -> None:
-    """It was stopped through no fault of its own: the attempt is not counted."""
-    _move(tx, step.id, StepStatus.RUNNING, StepStatus.READY, attempts=step.attempts - 1)
+def give_back(tx: Tx, step: Step, *, counted: bool = False) -> int:
+    """It was stopped through no fault of its own: the attempt is not counted. Returns how often it was interrupted.
+
+    :param counted: whether this is counted among its interruptions.
+    """
+    times = tx.conn.scalar(sa.select(steps.c.interruptions).where(steps.c.id == step.id)) + counted
+    _move(tx, step.id, StepStatus.RUNNING, StepStatus.READY, attempts=step.attempts - 1, interruptions=times)
     tx.changes.lanes.add(step.lane)
+    return times
 
 
 def end(tx: Tx, step: Step, status: StepStatus, message: str | None = None) -> None:
