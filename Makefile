@@ -26,8 +26,8 @@ test: $(VENV)/.dev  ## run the tests; WORKERS=2
 lint: $(VENV)/.dev  ## check the style
 	$(BIN)/ruff check .
 
-chaos: $(VENV)/.dev  ## kill the server at random and at every commit; CYCLES=200
-	$(BIN)/python -m tests.chaos --cycles $(or $(CYCLES),200)
+chaos: $(VENV)/.dev  ## kill the server and its child, cancel jobs; CYCLES=200 CANCELS=1000
+	$(BIN)/python -m tests.chaos --cycles $(or $(CYCLES),200) --cancels $(or $(CANCELS),1000) $(ARGS)
 
 fuzz: $(VENV)/.dev  ## hostile requests and images; CASES=2000 FILES=20000
 	$(BIN)/python -m tests.fuzz.contract --cases $(or $(CASES),2000)

@@ -39,7 +39,7 @@ from typing import TYPE_CHECKING, ClassVar
 from backends.local.footprint import MODES, footprint_of, lighter_of, modes_of
 from backends.local.installed import cpu_threads, diffusers_names, missing_libraries, versions
 from backends.local.layout import read_layout
-from backends.local.memory import as_out_of_vram
+from backends.local.memory import as_out_of_vram, is_out_of_vram, let_go
 from backends.local.prepare import Images, read_weights_ahead
 from backends.local.table import check_classes, check_names, read_table
 from vidgen.backend import (
@@ -143,7 +143,7 @@ class LocalBackend(Backend):
                 self._load(model, mode, control)
             elif loaded not in self._rendering:
                 with self._dropped_on_failure(model.id):
-                    loaded.set_mode(mode)
+                    self._set_mode(loaded, mode)
 
     def unload(self, model: Card, *, keep: bool = False) -> None:
         if not keep:
@@ -210,6 +210,15 @@ class LocalBackend(Backend):
         self._models[model.id] = loaded
         self._load_seconds[model.id] = time.monotonic() - began
         return loaded
+
+    def _set_mode(self, loaded: "Loaded", mode: str) -> None:
+        try:
+            loaded.set_mode(mode)
+        except Exception as e:
+            if is_out_of_vram(e):
+                let_go(e)
+                self.unload(loaded.card, keep=True)     # the next mode down need not read it again
+            raise
 
     def _free_others(self) -> None:
         """Take the models that do not render off the device."""

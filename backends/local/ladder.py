@@ -46,13 +46,17 @@ class Ladder:
 
     @contextmanager
     def request(self, account: Account) -> Iterator[None]:
-        """Inside, *account* is told how far the model has sunk, also where another request inside of it was the cause.
+        """Inside, *account* is told how far the model sinks. A request inside of which this one runs goes on in the
+        mode that it had: what was too much for this one may not be for it, and if it is, it sinks for itself.
         """
+        mode = self._modes.mode
         self._accounts.append(account)
         try:
             yield
         finally:
             self._accounts.pop()
+            if self._accounts and self._modes.mode != mode:
+                self._modes.go_on(mode)
 
     def _enter(self, name: str, entry: str, call: Callable[..., Any], args: tuple[Any, ...], kwargs: Any) -> Any:
         if name in self._entered:           # a VAE that is called encodes and decodes
@@ -98,10 +102,10 @@ class Ladder:
         clear_cache(self._modes.networks[name])
         self._modes.only(name)
         self._free_others()
-        self._modes.sink(lower)
+        self._modes.go_on(lower)
         give_back()
-        for account in self._accounts:
-            account.sank(phase, before, lower)
+        if self._accounts:
+            self._accounts[-1].sank(phase, before, lower)
 
 
 def _phase(name: str, entry: str) -> str:

@@ -16,7 +16,7 @@ from backends.local.footprint import OFFLOADED, modes_of
 from backends.local.ladder import Ladder
 from backends.local.layout import Layout, read_layout
 from backends.local.loading import device_of, load_parts, options_of, quiet, weights_bytes
-from backends.local.memory import as_out_of_vram, empty_caches, give_back
+from backends.local.memory import as_out_of_vram, empty_caches, give_back, let_go
 from backends.local.modes import Modes
 from backends.local.residence import Residence
 from backends.local.shelf import Shelf, Shelved, Stamp, stamp_of
@@ -86,7 +86,7 @@ class Loaded:
     def set_mode(self, mode: str) -> None:
         """Change the loading mode. Not while it renders.
 
-        :raises torch.OutOfMemoryError: it does not fit; it is to be released then.
+        :raises torch.OutOfMemoryError: it does not fit; it is to be shelved or released then.
         """
         if mode != self.mode:
             self.place(mode)
@@ -164,10 +164,12 @@ def load(
     """
     try:
         return _load(card, table, config, mode, control, shelf, free_others)
-    except Exception as e:
-        if (said := as_out_of_vram(e)) is None:
-            raise
+    except BaseException as e:
+        said = as_out_of_vram(e)
+        let_go(e)                           # whatever it was: its frames hold what had been read
         give_back()
+        if said is None:
+            raise
         raise said from None
 
 

@@ -70,8 +70,8 @@ def load_parts(
     for i, part in enumerate(layout.parts, start=1):
         with _failures_of(part):
             loaded[part.name] = _load(part, table, device, control)
-            if isinstance(loaded[part.name], nn.Module):
-                settle(part.name, loaded[part.name])
+        if isinstance(loaded[part.name], nn.Module):
+            settle(part.name, loaded[part.name])        # the device's failures are not the files'
         control.step("load", i, count)
     return loaded
 

@@ -3,10 +3,20 @@
 import gc
 import logging
 import traceback
+from collections.abc import Iterable
 
 from vidgen.errors import OutOfVram
 
-WORDS = ("CUDA error: out of memory", "_STATUS_ALLOC_FAILED", "DefaultCPUAllocator: can't allocate memory")
+WORDS = (
+    "CUDA error: out of memory", "CUDA driver error: out of memory", "_STATUS_ALLOC_FAILED", "ALLOCATION_FAILED",
+    "DefaultCPUAllocator: can't allocate memory",
+)
+
+AMBIGUOUS = ("CUBLAS_STATUS_NOT_INITIALIZED", "unable to find an engine")
+"""What cuBLAS and cuDNN say of a lack of memory as well as of other troubles."""
+
+LITTLE_BYTES = 512 * 2**20
+"""With no more than this free on the device, it is the memory that the ambiguous words are about."""
 
 log = logging.getLogger(__name__)
 
@@ -15,14 +25,14 @@ def is_out_of_vram(e: BaseException) -> bool:
     """Whether *e* is for lack of the device's memory; where the CPU renders, that is RAM.
 
     torch's own allocator has an error class for it. A context that finds no room, because another process has it, is
-    an ``AcceleratorError``; cuBLAS and cuDNN, which allocate for themselves, raise a ``RuntimeError`` with a status,
-    and so does the allocator of the CPU.
+    an ``AcceleratorError``; segments that cannot grow, cuBLAS and cuDNN, which allocate for themselves, and the
+    allocator of the CPU raise a ``RuntimeError``.
     """
     import torch
 
     if isinstance(e, torch.OutOfMemoryError):
         return True
-    return isinstance(e, RuntimeError) and any(words in str(e) for words in WORDS)
+    return isinstance(e, RuntimeError) and (_says(e, WORDS) or (_says(e, AMBIGUOUS) and _little_is_free()))
 
 
 def as_out_of_vram(e: BaseException) -> OutOfVram | None:
@@ -31,16 +41,22 @@ def as_out_of_vram(e: BaseException) -> OutOfVram | None:
         return None
     log.warning("out of memory: %s", e)
     let_go(e)
-    has = f", which has {total / 2**30:.0f} GB" if (total := _vram_bytes()) else ""
+    has = f", which has {total / 2**30:.0f} GB" if (total := _vram()[1]) else ""
     return OutOfVram(f"it needs more memory than there is on this GPU{has}; a smaller size or fewer frames need less")
 
 
 def let_go(e: BaseException) -> None:
-    """Drop what the frames that raised *e* hold: activations, which would be in the way of another try."""
-    cause: BaseException | None = e
-    while cause is not None:
-        traceback.clear_frames(cause.__traceback__)
-        cause = cause.__cause__ or cause.__context__
+    """Drop what the frames that raised *e* hold, and those of what led to it: activations and weights, which would be
+    in the way of another try.
+    """
+    left: list[BaseException | None] = [e]
+    seen: set[int] = set()
+    while left:
+        each = left.pop()
+        if each is not None and id(each) not in seen:
+            seen.add(id(each))
+            traceback.clear_frames(each.__traceback__)
+            left += [each.__cause__, each.__context__]
 
 
 def give_back() -> None:
@@ -58,11 +74,20 @@ def empty_caches() -> None:
         torch.accelerator.memory.empty_host_cache()
 
 
-def _vram_bytes() -> int | None:
-    """Of the whole GPU; None where there is none, or it does not say."""
+def _says(e: BaseException, words: Iterable[str]) -> bool:
+    return any(each in str(e) for each in words)
+
+
+def _little_is_free() -> bool:
+    free, total = _vram()
+    return total > 0 and free < LITTLE_BYTES
+
+
+def _vram() -> tuple[int, int]:
+    """Free bytes, and all, of the whole GPU; 0 and 0 where there is none, or it does not say."""
     import torch
 
     try:
-        return torch.cuda.mem_get_info()[1] if torch.cuda.is_available() else None
+        return torch.cuda.mem_get_info() if torch.cuda.is_available() else (0, 0)
     except RuntimeError:
-        return None
+        return 0, 0

@@ -57,11 +57,12 @@ class Modes:
         if mode != OFFLOADED[0]:
             self._hook()
 
-    def sink(self, mode: str) -> None:
-        """Go on in *mode*, which needs less, while a network computes. Nothing is brought to the device for it."""
+    def go_on(self, mode: str) -> None:
+        """Go on in *mode* while requests run. Nothing is brought to the device before it computes."""
         if mode in OFFLOADED:
             self.set(mode)
         else:
+            self._unhook()
             self.mode = mode
 
     def ready(self, name: str) -> None:
@@ -105,8 +106,8 @@ class Modes:
         for name, residence in self._residences.items():
             if name != VAE and not _reaches_inside(residence.network):
                 residence.keep()
+                self._hooked.add(name)      # before, so that one that fails halfway is unhooked
                 _apply(self.mode, residence)
-                self._hooked.add(name)
 
     def _unhook(self) -> None:
         for name in self._hooked:
@@ -131,10 +132,11 @@ def _apply(mode: str, residence: Residence) -> None:
     if mode != GROUP:
         cpu_offload(network, execution_device=device)
         return
-    streams = device.type == "cuda"         # without record_stream every layer would wait for the one before
+    # Without record_stream diffusers waits for each layer before it takes it off. With it the host would run ahead of
+    # the device, and layers whose memory is not free yet would pile up there, as many as it happens to be ahead.
     apply_group_offloading(
         network, onload_device=device, offload_device=torch.device("cpu"), offload_type="leaf_level",
-        use_stream=streams, record_stream=streams, low_cpu_mem_usage=not residence.pinned,
+        use_stream=device.type == "cuda", record_stream=False, low_cpu_mem_usage=not residence.pinned,
     )
 
 

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from numpy import ndarray
     from torch import Tensor
 
+AT_ONCE = 8
+"""Frames whose values become bytes together; several copies of them in float32 are made on the way."""
+
 
 def render_frames(
     loaded: Loaded, shot: RenderSpec, control: Control, images: Images | None = None
@@ -47,8 +50,9 @@ def render_frames(
         arguments = {**call.arguments, "generator": _generator(shot.seed)}
         with watch.networks(loaded.networks().values()):
             frames = list(_in_bytes(loaded.family.frames(pipeline, arguments, watch, account)))
+        made = account.made(loaded.mode)    # while it is the request's own; outside of it another goes on
     check_frames(frames, loaded.card, shot)
-    return frames, meter.read(watch.at), account.made(loaded.mode)
+    return frames, meter.read(watch.at), made
 
 
 def pipeline_class(classes: Sequence[type], shot: RenderSpec, image: str = "image") -> type:
@@ -98,4 +102,5 @@ def _generator(seed: int) -> "torch.Generator":
 
 def _in_bytes(batches: Iterator["Tensor"]) -> Iterator["ndarray"]:
     for batch in batches:
-        yield from to_bytes(batch)
+        for few in batch.split(AT_ONCE):
+            yield from to_bytes(few)

@@ -10,7 +10,7 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from torch import Tensor, device, nn
+    from torch import Tensor, device, dtype, nn
 
 SLAB_BYTES = 2**28
 """Tensors are pinned together in pieces of this size. torch rounds each piece up to a power of two: one by one, a third
@@ -33,19 +33,18 @@ class Residence:
 
     @property
     def pinned(self) -> bool:
-        """Whether the host's copy is where the device can fetch it from by itself."""
-        return any(tensor.is_pinned() for tensor in self._host.values())
+        """Whether all of the host's copy is where the device can fetch it from by itself."""
+        return all(tensor.is_pinned() for tensor in self._host.values())
 
     def keep(self) -> None:
-        """Have a copy on the host from now on."""
+        """Have a copy on the host from now on, as it was loaded, whatever a pipeline has cast meanwhile."""
         if self._host:
             return
         found = {name: tensor.data for name, tensor in _tensors(self.network)}
-        if self.device.type == "cuda":      # elsewhere there is nothing to pin it for
-            distinct = {_place(tensor): tensor for tensor in found.values()}
-            copies = dict(zip(distinct, pinned(list(distinct.values())), strict=True))
-            found = {name: copies[_place(tensor)] for name, tensor in found.items()}
-        self._host = found
+        distinct = {_place(tensor): (tensor, self._dtypes[name]) for name, tensor in found.items()}
+        copied = pinned if self.device.type == "cuda" else _cast    # elsewhere there is nothing to pin it for
+        copies = dict(zip(distinct, copied(list(distinct.values())), strict=True))
+        self._host = {name: copies[_place(tensor)] for name, tensor in found.items()}
         if not self.on_device:
             self._swap_for_host()
 
@@ -76,12 +75,17 @@ class Residence:
         self.take_off()
 
     def put_right(self) -> None:
-        """Undo the cast of a pipeline that did not come to its end."""
-        for name, tensor in _tensors(self.network):
-            if tensor.dtype != self._dtypes[name]:
-                tensor.data = tensor.data.to(self._dtypes[name])
-        if self._host and not self.on_device:
-            self._swap_for_host()
+        """Undo the cast of a pipeline that did not come to its end. Where the host has a copy, that takes no memory of
+        the device: a network that was cast leaves it, and comes back when it computes.
+        """
+        cast = {name: tensor for name, tensor in _tensors(self.network) if tensor.dtype != self._dtypes[name]}
+        if self._host and (cast or not self.on_device):
+            for name, tensor in _tensors(self.network):
+                tensor.data = self._host[name]
+            self.on_device = False
+            return
+        for name, tensor in cast.items():
+            tensor.data = tensor.data.to(self._dtypes[name])
 
     def _copy_to_device(self) -> None:
         import torch
@@ -101,18 +105,24 @@ class Residence:
             tensor.data = kept if kept.dtype == tensor.dtype else tensor.data.to(kept.device)
 
 
-def pinned(tensors: Sequence["Tensor"]) -> list["Tensor"]:
-    """Copies of *tensors* on the host, in pinned memory; in ordinary memory where no more can be pinned."""
-    places = list(_places([tensor.nbytes for tensor in tensors]))
-    sizes: dict[int, int] = {}
-    for (slab, start), tensor in zip(places, tensors, strict=True):
-        sizes[slab] = start + tensor.nbytes
-    slabs = {slab: _slab(size) for slab, size in sizes.items()}
+def pinned(tensors: Sequence[tuple["Tensor", "dtype"]]) -> list["Tensor"]:
+    """Copies of tensors, each in its dtype, on the host, in pinned memory; in ordinary memory where no more can be
+    pinned.
+    """
+    lengths = [tensor.numel() * dtype.itemsize for tensor, dtype in tensors]
+    places = list(_places(lengths))
+    ends = {slab: start + length for (slab, start), length in zip(places, lengths, strict=True)}    # the last in each
+    slabs = {slab: _slab(end) for slab, end in ends.items()}
     copies = []
-    for (slab, start), tensor in zip(places, tensors, strict=True):
-        copy = slabs[slab][start:start + tensor.nbytes].view(tensor.dtype).view(tensor.shape)
+    for (slab, start), length, (tensor, dtype) in zip(places, lengths, tensors, strict=True):
+        copy = slabs[slab][start:start + length].view(dtype).view(tensor.shape)
         copies.append(copy.copy_(tensor))
     return copies
+
+
+def _cast(tensors: Sequence[tuple["Tensor", "dtype"]]) -> list["Tensor"]:
+    """The tensors themselves, or a copy of those that have another dtype by now."""
+    return [tensor if tensor.dtype == dtype else tensor.to(dtype) for tensor, dtype in tensors]
 
 
 def _places(sizes: Sequence[int]) -> Iterator[tuple[int, int]]:

@@ -41,7 +41,7 @@ def run(report: Report) -> None:
         make_model(models, weights)
         settings = {"MODELS_DIR": models, "WEIGHTS_DIR": weights, "GPU_DEVICE": "cpu"}
         with Server(**settings) as server, closing(server.client()) as client:
-            job = _job(_upload(server.port))
+            job = _job(upload(server.port))
             first = client.wait_for(client.post(**job))
             _overhead(report, client, job, weights / CARD, first["parameters"])
             _latency(report, server, client, job)
@@ -55,7 +55,8 @@ def make_model(models: Path, weights: Path) -> None:
     subprocess.run([sys.executable, script, card, "--into", weights], check=True, stdout=subprocess.DEVNULL)
 
 
-def _upload(port: int) -> str:
+def upload(port: int) -> str:
+    """The id of the reference image, taken in by the server."""
     import httpx
 
     with IMAGE.open("rb") as file:

@@ -1,5 +1,5 @@
-"""A plain diffusers program: loads a pipeline, then makes the same video each time it is told to, and says how long it
-took. What the server is measured against; it imports nothing of vidgen.
+"""A plain diffusers program: loads a pipeline, then makes the same video each time it is given a call's arguments, and
+says how long it took. What the server is measured against; it imports nothing of vidgen.
 """
 
 import json
@@ -7,13 +7,13 @@ import os
 import sys
 import time
 
-from scripts.gpureport.program import answer, orders
+from scripts.gpureport.lines import answer, orders
 
 NICENESS = 10
 """As the server's own inference process."""
 
 
-def main(weights: str, image: str, size: list[int], seed: int, device: str, arguments: dict) -> None:
+def main(weights: str, image: str, size: list[int], seed: int, device: str) -> None:
     import torch
     from diffusers import StableVideoDiffusionPipeline
     from PIL import Image
@@ -26,7 +26,7 @@ def main(weights: str, image: str, size: list[int], seed: int, device: str, argu
     pipeline.set_progress_bar_config(disable=True)
     picture = Image.open(image).convert("RGB").resize(size)
     answer("ready")
-    for _ in orders():
+    for arguments in orders():
         began = time.monotonic()
         generator = torch.Generator("cpu").manual_seed(seed)
         pipeline(picture, width=size[0], height=size[1], generator=generator, **arguments)

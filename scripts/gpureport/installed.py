@@ -2,7 +2,6 @@
 
 import tomllib
 from collections.abc import Mapping
-from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 from bench.server import ROOT
@@ -13,23 +12,13 @@ FAULTS = "report"
 
 
 def offer(folder: Path) -> list[Path]:
-    """Have *folder* offer the backend ``report`` and, where vidgen is not installed, vidgen's own. Returns what is to
-    stand first in PYTHONPATH.
+    """Have *folder* offer vidgen's own backends and ``report``. Returns what is to stand first in PYTHONPATH: of two
+    distributions of one name Python takes the first, so it does not matter whether vidgen is installed too.
     """
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    _write(folder, project["name"], project["version"], project["entry-points"][GROUP])
     _write(folder, "vidgen-gpu-report", "1", {FAULTS: "scripts.gpureport.fault:FaultyBackend"})
-    if not _is_installed():
-        project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-        _write(folder, project["name"], project["version"], project["entry-points"][GROUP])
     return [folder, ROOT]
-
-
-def _is_installed() -> bool:
-    """Whether vidgen's backends are found, whatever folder Python is started in."""
-    try:
-        found = distribution("vidgen")
-    except PackageNotFoundError:
-        return False
-    return any(entry.group == GROUP for entry in found.entry_points)
 
 
 def _write(folder: Path, name: str, version: str, backends: Mapping[str, str]) -> None:

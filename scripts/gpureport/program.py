@@ -1,28 +1,17 @@
-"""A program of its own process that is told something and answers, a line of JSON each."""
+"""A program in a process of its own, which is told something and answers (see ``lines.py``)."""
 
 import json
 import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
 
 from bench.server import ROOT
 
 END_S = 20.0
-
-
-def orders() -> Iterator[dict[str, Any]]:
-    """In the program: what it is told, until nobody is there any more."""
-    for line in sys.stdin:
-        yield json.loads(line)
-
-
-def answer(said: Any) -> None:
-    """In the program: its answer to what it was told last."""
-    print(json.dumps(said), flush=True)
 
 
 class Program:
@@ -32,7 +21,7 @@ class Program:
     """
 
     def __init__(self, name: str, said: Mapping[str, Any], environment: Mapping[str, str]):
-        self._errors = tempfile.TemporaryFile("w+")
+        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed with the program
         self.name = name
         self.process = subprocess.Popen(
             [sys.executable, "-m", f"scripts.gpureport.{name}", json.dumps(dict(said))], cwd=ROOT, text=True, bufsize=1,

@@ -19,6 +19,12 @@ class GpuReport(Report):
     machine: dict[str, Any] = field(default_factory=dict)
     failures: list[tuple[str, str]] = field(default_factory=list)   # section and reason
 
+    def add(
+        self, section: str, what: str, value: float, unit: str, *, at_most: float | None = None, **more: Any
+    ) -> None:
+        """As in ``Report``; goals of time and memory are a GPU's."""
+        Report.add(self, section, what, value, unit, at_most=at_most if self.machine.get("gpu") else None, **more)
+
     @contextmanager
     def trying(self, section: str) -> Iterator[None]:
         """Whatever goes wrong inside is a row, and the next section goes on."""

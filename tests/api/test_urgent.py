@@ -4,7 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.api.trials import GIB, Trials, until
+from scripts.make_test_weights import make
+from scripts.testweights.cards import small_card
+from tests.api.test_local import upload
+from tests.api.trials import GIB, Trials, body, until
 from tests.fakes.trial import NEEDS_IMAGE, STILL
 
 STEPS = 4
@@ -45,7 +48,7 @@ def interrupt(trials: Trials, step: int) -> tuple[str, str]:
     before, after = ("one/load", 1) if step == 1 else ("one/render", step - 1), ("one/render", step)
     trials.plan((*before, "hold-before"), (*after, "hold-after"))
     long = trials.submit("one", 1)
-    until(lambda: is_rendering(trials, long), "the outer one")
+    trials.met("hold-before")
     urgent = trials.planned("two", 2, priority=5)
     trials.go("hold-before")
     until(lambda: is_rendering(trials, urgent), "the inner one")
@@ -153,3 +156,38 @@ def test_where_both_do_not_fit_the_urgent_one_goes_next(tmp_path):
         for job in jobs:
             assert "out_of_memory" not in trials.notes(trials.server.wait(job)["id"])
     assert trials.journal("rendered") == ["rendered one 1", "rendered two 3", "rendered one 2"]
+
+
+def test_with_the_real_backend_both_videos_are_as_undisturbed_at_any_step(tmp_path):
+    """Two small models like Stable Video Diffusion, on the CPU."""
+    trials = Trials(tmp_path, {}, total=None)
+    make("StableVideoDiffusionPipeline", tmp_path / "weights" / "outer")
+    (tmp_path / "weights" / "inner").symlink_to(tmp_path / "weights" / "outer")
+    for name in ("outer", "inner"):
+        (tmp_path / "models" / f"{name}.toml").write_text(small_card("svd", name, "mortal"))
+    with trials.serving(max_concurrent_jobs=1, weights_dir=tmp_path / "weights") as served:
+        image = upload(served.server)
+
+        def post(name: str, seed: int, **job) -> str:
+            said = {"num_frames": 14, "reference_image": image, **job}
+            return served.server.submit(**{**body("", seed, **said), "model_id": f"mortal:{name}"})
+
+        videos: dict[str, set[bytes]] = {"outer": set(), "inner": set()}
+        for step in range(1, STEPS + 1):
+            before = ("load", 1) if step == 1 else ("render", step - 1)
+            trials.plan((*before, "hold-before"), ("render", step, "hold-after"))
+            outer = post("outer", 1)
+            trials.met("hold-before")
+            inner = post("inner", 2, priority=1)
+            until(lambda job=inner: trials.job(job)["storyboard"], "the storyboard")
+            trials.go("hold-before")
+            until(lambda job=inner: is_rendering(trials, job), "the inner one")
+            trials.go("hold-after")
+            for name, job in (("outer", outer), ("inner", inner)):
+                done = served.server.wait(job)
+                videos[name].add(trials.video(done))
+                usage = done["usage"]["steps"]["render_001"]
+                assert ("interrupted_seconds" in usage) == (name == "outer" and step < STEPS)
+        for name, seed in (("outer", 1), ("inner", 2)):
+            videos[name].add(trials.video(served.server.wait(post(name, seed))))
+        assert [len(each) for each in videos.values()] == [1, 1]

@@ -62,6 +62,10 @@ class Trials:
         """Let everything go on that is held, or what is held by this name."""
         gpu.release(self.packages, *how)
 
+    def met(self, how: str) -> None:
+        """Wait until what was planned by this name has happened."""
+        until(lambda: how not in (self.packages / "deaths").read_text(), how)
+
     def journal(self, *about: str) -> list[str]:
         """What the models did, of the kinds that are named; of all where none is."""
         return [line for line in trial.journal(self.packages) if not about or line.split()[0] in about]
@@ -116,8 +120,8 @@ class Trials:
 def body(model: str, *seeds: int, **job: Any) -> dict[str, Any]:
     """A request for the trial model of this name."""
     shots = [{"description": "grey", "seed": seed} for seed in seeds or (1,)]
-    return {**JOB, "model_id": f"trial:{model}", "max_shots": len(shots), "storyboard": {"title": "Grey", "shots": shots},
-            **job}
+    storyboard = {"title": "Grey", "shots": shots}
+    return {**JOB, "model_id": f"trial:{model}", "max_shots": len(shots), "storyboard": storyboard, **job}
 
 
 def until(so: Callable[[], bool], what: str) -> None:

@@ -16,12 +16,17 @@ from PIL import Image
 
 from tests.chaos.autopsy import TORN, TWICE, decode
 from tests.chaos.world import PAUSE_S, UNEXPECTED, Promise, World
+from tests.fakes import trial
 
 OPEN_JOBS = 10
 """Posting waits while so many have not ended, so that the queue neither runs dry nor grows without end."""
 
 PROMPTS = ("a forest at dawn, then a lake", "waves at sunset, a gull, a lighthouse", "a city street in rain", "snow")
 SIZES = ((64, 64), (96, 64))
+TRIALS = {name: trial.card(name, encode_seconds=0.01) for name in ("one", "two")}
+MODELS = ("stub:animatic", "stub:animatic", *[f"trial:{name}" for name in TRIALS])
+"""Half of the jobs go to the GPU lane."""
+
 REPEATS, CANCELS, DELETES, REFERENCES, CHAINS, NEW_UPLOADS = 0.3, 0.08, 0.06, 0.3, 0.3, 0.1
 
 
@@ -82,7 +87,7 @@ def _post_one(world: World, client: httpx.Client, rng: Random, uploads: list[str
 def _body(rng: Random, uploads: list[str]) -> dict[str, Any]:
     width, height = rng.choice(SIZES)
     body = {
-        "user_prompt": rng.choice(PROMPTS), "model_id": "stub:animatic", "max_shots": rng.randint(1, 3),
+        "user_prompt": rng.choice(PROMPTS), "model_id": rng.choice(MODELS), "max_shots": rng.randint(1, 3),
         "width": width, "height": height, "num_frames": rng.randint(5, 10), "seed": rng.getrandbits(31),
         "priority": rng.choice((0, 0, 0, 5)),
     }

@@ -1,4 +1,8 @@
-"""``kill -9`` of the real ``run_api.py`` at random moments, while clients post, read, download and listen."""
+"""``kill -9`` of the real ``run_api.py`` at random moments, while clients post, read, download and listen.
+
+Some jobs are the stub's, on the CPU lane; the others' clips are rendered in the inference process, and finished beside
+the next render.
+"""
 
 import shutil
 import socket
@@ -13,6 +17,7 @@ import psutil
 from tests.chaos import clients
 from tests.chaos.autopsy import FINAL, LOST, TORN, UNFINISHED, Findings, adopted, compare, examine
 from tests.chaos.deaths import LEFT_OVER
+from tests.chaos.trials import offer
 from tests.chaos.world import UNEXPECTED, Promise, World
 from tests.server import Server
 
@@ -43,6 +48,7 @@ class Chaos:
         self._posters = posters
         self._report = report
         self._last = Findings()
+        self._settings = {**SETTINGS, **offer(folder, clients.TRIALS)}
 
     def run(self, cycles: int) -> World:
         """Kill the server *cycles* times, then let it finish what it has promised."""
@@ -59,7 +65,7 @@ class Chaos:
         return self.world
 
     def _server(self) -> Server:
-        return Server(self.workspace, port=self.port, **SETTINGS)
+        return Server(self.workspace, port=self.port, **self._settings)
 
     def _cycle(self) -> None:
         server = self._server()
@@ -138,14 +144,14 @@ def run(folder: Path, cycles: int, seed: int, report: Callable[[str], None], pos
 
 
 def _kill(server: Server, world: World) -> None:
-    """``kill -9``; its ffmpeg must be gone soon after it."""
+    """``kill -9``; its inference process and every ffmpeg must be gone soon after it."""
     children: list[psutil.Process] = []
     with suppress(psutil.NoSuchProcess):
         children = psutil.Process(server.process.pid).children(recursive=True)
     if server.process.poll() is not None:
         world.fault(UNEXPECTED, f"the server had ended by itself: {server.log()[-1000:]}")
     server.kill()
-    world.count("ffmpeg processes running at a death", len(children))
+    world.count("children of the server running at a death", len(children))
     _, alive = psutil.wait_procs(children, GONE_S)
     if alive:
         world.fault(ORPHANS, f"{[process.pid for process in alive]}")

@@ -160,16 +160,23 @@ class Trials:
         return (self.packages / "deaths").stat().st_mtime
 
 
-@contextmanager
-def serving(folder: Path, cards: Mapping[str, str] = CARDS, **settings: Any) -> Iterator[Trials]:
-    """A server with these models, in a new folder."""
+def offer(folder: Path, cards: Mapping[str, str]) -> dict[str, Any]:
+    """Settings and environment of a server that has these trial models, for ``Server``; *folder* gets what it needs."""
     (models := folder / "models").mkdir(parents=True)
     for name, text in cards.items():
         (models / f"{name}.toml").write_text(text)
-    ours = {"models_dir": models, "gpu_device": "cpu", "max_concurrent_jobs": 4}
     environment = {name.lower(): value for name, value in gpu.install(folder / "packages").items()}
-    workspace = folder / "workspace"
-    with started(workspace, **{**ours, **environment, **settings}) as server, closing(Ledger(workspace)) as ledger:
+    return {"models_dir": models, "gpu_device": "cpu", **environment}
+
+
+@contextmanager
+def serving(folder: Path, cards: Mapping[str, str] = CARDS, **settings: Any) -> Iterator[Trials]:
+    """A server with these models, in a new folder."""
+    workspace, offered = folder / "workspace", offer(folder, cards)
+    with (
+        started(workspace, max_concurrent_jobs=4, **offered, **settings) as server,
+        closing(Ledger(workspace)) as ledger,
+    ):
         yield Trials(server, folder / "packages", ledger, {})
 
 

@@ -55,7 +55,8 @@ def release(folder: Path, how: str = GO) -> None:
 def meet(how: str, control: Control, folder: Path) -> None:
     """What is planned happens: a signal's name; ``exit``; ``raise``, as a bug does; ``hang``, which lives on and says
     nothing; ``fail``; ``oom``, out of memory with no way on; ``sink``, out of memory with a mode left, in models that
-    know how; ``scarce``, torch's own error; ``hold`` and what begins so, which waits for :func:`release` and hears a cancel.
+    know how; ``scarce``, torch's own error; ``hold`` and what begins so, which waits for :func:`release` and hears a
+    cancel.
     """
     if how.startswith("SIG"):
         os.kill(os.getpid(), signal.Signals[how])

@@ -163,6 +163,23 @@ def test_a_clip_that_hangs_and_is_cancelled_is_ended_while_what_came_too_late_to
     assert running.make(other, spec(1)).num_frames == 5
 
 
+def test_a_render_that_hangs_and_is_cancelled_is_ended_while_what_should_run_inside_waits_for_it(
+    inference, one, other, spec
+):
+    running, outer = inference(("one/render", 2, "hang"), cancel_grace_s=0.2), Recorder()
+
+    def urgent() -> None:
+        wait_for(lambda: not (running.packages / "deaths").read_text())
+        outer.stop.set()
+        with pytest.raises(Interrupted, match="because it did not give way"):
+            running.load(other, "whole", Recorder())
+
+    outer.then[("render", 2)] = urgent
+    with pytest.raises(Cancelled):
+        running.begin(one, spec(seed=1), outer)
+    assert running.make(other, spec(1)).num_frames == 5
+
+
 def test_an_orderly_end_writes_the_clip_first(inference, one, spec):
     running = inference()
     first = running.begin(one, spec(seed=1))

@@ -49,7 +49,7 @@ class LaneControl(Control, Protocol):
 
 
 Rest = Callable[[bool], None]
-"""What is due while something else is listened to; told whether that waits for a file to be written."""
+"""What is due while something else is listened to; told whether that waits to begin, or for a file to be written."""
 
 
 class Conversation:
@@ -63,7 +63,8 @@ class Conversation:
         self._child = child
         self._ticket = command.ticket
         self._cancel_grace_s = cancel_grace_s
-        self._waits = False
+        self._waits = True
+        self._cancelled: Cancelled | None = None            # heard while something else was listened to
         self._cancelled_at: float | None = None
         self._mailbox = child.open(command.ticket)
         child.tell(Run(command) if urgent else command)
@@ -88,19 +89,19 @@ class Conversation:
     def rest(self, control: LaneControl, awaited: bool) -> None:
         """Something else is listened to: silence is not held against this command, and a cancel is passed on.
 
-        :param awaited: a file has to be written before that goes on, perhaps this one's: where this was cancelled and
-            does not give way in time, the child is ended.
+        :param awaited: that waits, perhaps for this: where this was cancelled and does not give way in time, the child
+            is ended.
         """
         try:
             control.alive()
-        except Cancelled:
-            self._cancel_asleep(awaited)
+        except Cancelled as e:
+            self._cancel_asleep(e, awaited)
         except VidgenError as e:
             log.debug("heard when it is listened to again: %s", e.detail)
 
-    def _cancel_asleep(self, awaited: bool) -> None:
+    def _cancel_asleep(self, cancelled: Cancelled, awaited: bool) -> None:
         if self._cancelled_at is None:
-            self._cancelled_at = time.monotonic()
+            self._cancelled, self._cancelled_at = cancelled, time.monotonic()
             self._child.tell(Cancel(self._ticket))
         elif awaited and time.monotonic() - self._cancelled_at > self._cancel_grace_s:
             self._end_child()
@@ -126,7 +127,7 @@ class Conversation:
             elif isinstance(message, awaited | Died):
                 return message
             else:
-                self._waits = isinstance(message, Waits) or (self._waits and isinstance(message, Alive))
+                self._waits = isinstance(message, Waits) or (self._waits and not isinstance(message, Begun))
                 _pass_on(message, control)
 
     def _hear(self, timeout_s: float) -> object | None:
@@ -151,6 +152,8 @@ class Conversation:
 
     def _judged(self, message: object) -> Answer:
         match message:
+            case GaveWay() | Died() if self._cancelled is not None:
+                raise self._cancelled
             case Died(reason, charged):
                 raise InferenceDied(f"the process that renders it {reason}") if charged == self._ticket else \
                     _bystander(reason)

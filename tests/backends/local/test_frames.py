@@ -132,6 +132,17 @@ def test_values_that_are_not_numbers_are_not_encoded_as_black():
         to_bytes(broken)
 
 
+def test_frames_become_bytes_a_few_at_a_time_and_stay_in_order():
+    import torch
+
+    from backends.local.render import AT_ONCE, _in_bytes, to_bytes
+
+    batch = torch.rand(2 * AT_ONCE + 3, 3, 8, 8)
+    frames = list(_in_bytes(iter([batch, batch[:1]])))
+    assert same(frames, [*to_bytes(batch), *to_bytes(batch[:1])])
+    assert max(len(frame.base) for frame in frames) == AT_ONCE
+
+
 def test_a_pipeline_that_makes_another_size_is_refused(rig: Rig):
     card = CARDS["sd-turbo"]
     other = card.model_copy(update={"backend": {**card.backend, "names": {"width": "height", "height": "width"}}})

@@ -5,7 +5,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
+from backends.local.layout import read_layout
+from backends.local.loading import load_parts
+from backends.local.table import read_table
 from tests.backends.local.rig import CARDS, Rig, Said, rendered, shot_of
 from vidgen.backend import WHOLE, BackendConfig
 from vidgen.cards import Card
@@ -111,6 +115,15 @@ def test_a_split_component_with_a_part_missing(rig: Rig, tmp_path):
         sorted((folder / "unet").glob("*-00002-of-*.safetensors"))[0].unlink()
 
     assert "unet/diffusion_pytorch_model.fp16-00002-of-" in refusal(rig, TURBO, tmp_path, split).detail
+
+
+def test_a_failure_of_the_device_is_not_said_to_be_the_files(rig: Rig):
+    def settle(name: str, network: object) -> None:
+        raise RuntimeError("CUDA error: unspecified launch failure")
+
+    layout, table = read_layout(rig.folder(TURBO)), read_table(TURBO)
+    with pytest.raises(RuntimeError, match="unspecified launch failure"):
+        load_parts(layout, table, torch.device("cpu"), Said(), settle)
 
 
 @pytest.mark.parametrize(("changes", "said"), [

@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import nn
 
+from backends.local import modes
 from backends.local.account import Account
 from backends.local.footprint import COMPONENT, GROUP, MODES, OFFLOADED, SEQUENTIAL, TWO_PASS
 from backends.local.ladder import DENOISERS
@@ -159,6 +160,24 @@ def test_libraries_move_the_large_networks_and_let_go_of_them(rig: Rig):
     assert not any(hooks_of(network) for network in loaded.networks().values())
     shot = quick(SVD)
     assert same(frames(loaded, shot), rig.plainly(SVD, shot))
+
+
+@pytest.mark.parametrize("mode", [GROUP, SEQUENTIAL])
+def test_a_network_that_a_library_hooks_only_in_part_is_unhooked(rig: Rig, monkeypatch, mode: str):
+    loaded = in_mode(rig, SVD)
+
+    def hook_halfway(mode: str, residence: Residence) -> None:
+        apply(mode, residence)
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    apply = modes._apply
+    monkeypatch.setattr(modes, "_apply", hook_halfway)
+    with pytest.raises(torch.OutOfMemoryError):
+        loaded.set_mode(mode)
+    assert any(hooks_of(network) for network in loaded.networks().values())
+    loaded.set_mode(WHOLE)
+    assert not any(hooks_of(network) for network in loaded.networks().values())
+    assert not any(value.is_meta for network in loaded.networks().values() for value in network.parameters())
 
 
 def test_a_network_whose_layers_are_used_without_being_called_is_moved_as_one(rig: Rig):

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from backends.local.footprint import GROUP, MODES, OFFLOADED, SEQUENTIAL, TWO_PASS
+from backends.local.footprint import COMPONENT, GROUP, MODES, OFFLOADED, SEQUENTIAL, TWO_PASS
 from backends.local.loaded import Loaded
 from backends.local.render import render_frames
 from backends.local.watch import blocks
@@ -16,6 +16,7 @@ from tests.backends.local.rig import CARDS, Rig, Said, shot_of
 from tests.backends.local.test_frames import same
 from tests.backends.local.test_modes import difference, elsewhere, in_mode
 from vidgen.backend import WHOLE
+from vidgen.errors import Cancelled
 from vidgen.types import RenderSpec
 
 SVD, COGVIDEOX = CARDS["svd"], CARDS["cogvideox-5b"]
@@ -221,7 +222,7 @@ def test_what_is_not_needed_leaves_the_device_before_the_next_try(rig: Rig, undi
     assert same(made, undisturbed[WHOLE])
 
 
-def test_a_request_inside_of_another_lowers_the_mode_of_both_and_both_say_so(model: Loaded, undisturbed):
+def test_a_request_inside_of_another_leaves_the_other_in_its_mode(model: Loaded, undisturbed):
     inner: list = []
 
     def run_inside(phase: str, i: int) -> None:
@@ -229,11 +230,52 @@ def test_a_request_inside_of_another_lowers_the_mode_of_both_and_both_say_so(mod
             with scarce(part_of(model, "unet"), 1):
                 inner.append(render_frames(model, shot(), Said()))
 
-    outer, _, said = render_frames(model, shot(), Said(run_inside))
-    assert said == {"mode": TWO_PASS, "ran_out": ["render 2 of 3: whole -> two_pass"]}
+    outer, _, said = render_frames(model, shot(), told := Told(run_inside))
+    assert said == {"mode": WHOLE} and not told.notes
     assert inner[0][2] == {"mode": TWO_PASS, "ran_out": ["render 1 of 3: whole -> two_pass"]}
     assert same(inner[0][0], undisturbed[TWO_PASS])
-    assert difference(outer, undisturbed[WHOLE]) <= 2
+    assert same(outer, undisturbed[WHOLE])
+
+
+@pytest.mark.parametrize(("before", "calls", "after"), [
+    (WHOLE, (1, 2, 3), GROUP), (COMPONENT, (1,), GROUP), (TWO_PASS, (1,), COMPONENT),
+])
+def test_it_does_so_wherever_the_inner_one_has_put_the_weights(rig, undisturbed, before: str, calls, after: str):
+    """And where it ends early. What the mode keeps on the device comes back when it computes."""
+    model, inside = on_a_gpu(rig), []
+    model.set_mode(before)
+
+    def run_inside(phase: str, i: int) -> None:
+        if phase == "render" and not inside:
+            inside.append(None)
+            with scarce(part_of(model, "unet"), *calls), pytest.raises(Cancelled):
+                render_frames(model, shot(), Said(stop))
+            inside.append(model.mode)
+
+    def stop(phase: str, i: int) -> Exception | None:
+        if phase != "render":
+            return None
+        inside.append(model.mode)
+        return Cancelled("stop")
+
+    outer, _, said = render_frames(model, shot(), Said(run_inside))
+    assert inside == [None, after, before]
+    assert said == {"mode": before}
+    assert same(outer, undisturbed[WHOLE if before == WHOLE else TWO_PASS])
+
+
+def test_the_other_sinks_for_itself_where_its_mode_does_not_fit(model: Loaded, undisturbed):
+    inside: list = []
+
+    def run_inside(phase: str, i: int) -> None:
+        if (phase, i) == ("render", 1) and not inside:
+            inside.append(render_frames(model, shot(), Said())[2])
+
+    with scarce(part_of(model, "unet"), 2, 2 + 2 * STEPS + 1):
+        _, _, said = render_frames(model, shot(), Said(run_inside))
+    assert inside == [{"mode": TWO_PASS, "ran_out": ["render 1 of 3: whole -> two_pass"]}]
+    assert said == {"mode": TWO_PASS, "ran_out": ["render 2 of 3: whole -> two_pass"]}
+    the_next_is_untouched(model, undisturbed)
 
 
 @pytest.mark.parametrize("mode", OFFLOADED)

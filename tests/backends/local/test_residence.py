@@ -75,7 +75,8 @@ def test_a_network_that_does_not_fit_leaves_nothing_on_the_device():
 
 
 @pytest.mark.parametrize("on_device", [False, True])
-def test_a_cast_that_was_not_undone_is_put_right_where_the_weights_are(on_device: bool):
+def test_a_cast_that_was_not_undone_is_put_right_with_the_copy_on_the_host(on_device: bool):
+    """So that it takes no memory of the device, which may be what there was too little of."""
     network = Tied().half()
     residence = Residence(network, ELSEWHERE)
     residence.keep()
@@ -85,9 +86,60 @@ def test_a_cast_that_was_not_undone_is_put_right_where_the_weights_are(on_device
     network.to(dtype=torch.float32)
     residence.put_right()
     assert {value.dtype for value in network.state_dict().values()} == {torch.float16}
-    assert (places(network) == home) is not on_device
+    assert not residence.on_device and places(network) == home
+    residence.bring()
+    assert residence.on_device and not set(places(network).values()) & set(home.values())
+
+
+def test_without_a_copy_on_the_host_a_cast_is_undone_where_the_weights_are():
+    network = Tied().half()
+    residence = Residence(network, ELSEWHERE)
+    residence.bring()
+    values = {name: value.clone() for name, value in network.state_dict().items()}
+    network.to(dtype=torch.float32)
+    residence.put_right()
+    assert residence.on_device
+    assert all(value.dtype == torch.float16 and value.equal(values[name])
+               for name, value in network.state_dict().items())
+
+
+def test_what_was_not_cast_stays_where_it_is():
+    residence = Residence(network := Tied(), ELSEWHERE)
+    residence.keep()
+    residence.bring()
+    there = places(network)
+    residence.put_right()
+    assert residence.on_device and places(network) == there
+
+
+def test_a_copy_that_is_made_during_a_cast_is_of_what_was_loaded():
+    network = Tied().half()
+    residence = Residence(network, ELSEWHERE)
+    residence.bring()
+    network.to(dtype=torch.float32)
     residence.take_off()
-    assert places(network) == home
+    assert network(torch.rand(1, 3)).dtype == torch.float32, "the pipeline is still at it"
+    residence.put_right()
+    assert {value.dtype for value in network.state_dict().values()} == {torch.float16}
+
+
+class Pinned(torch.Tensor):
+    """A tensor in pinned memory, where there is none."""
+
+    def is_pinned(self, device: object = None) -> bool:
+        return True
+
+
+def test_a_copy_that_could_be_pinned_only_in_part_is_not_pinned():
+    network = nn.Module()
+    network.register_buffer("first", torch.rand(2).as_subclass(Pinned))
+    residence = Residence(network, ELSEWHERE)
+    residence.keep()
+    assert residence.pinned
+    network.register_buffer("second", torch.rand(2))
+    residence = Residence(network, ELSEWHERE)
+    residence.keep()
+    assert not residence.pinned
 
 
 def test_what_is_cast_on_the_host_is_brought_as_it_is_now():
@@ -106,8 +158,10 @@ def test_what_is_cast_on_the_host_is_brought_as_it_is_now():
 
 def test_copies_for_the_device_are_made_in_few_pieces():
     tensors = [torch.rand(3), torch.tensor(7), torch.rand(2, 5).half(), torch.empty(0, 4), torch.rand(9).double()]
-    copies = pinned(tensors)
-    assert all(copy.equal(tensor) and copy.dtype == tensor.dtype for copy, tensor in zip(copies, tensors, strict=True))
+    dtypes = [torch.float16, torch.int64, torch.float16, torch.float32, torch.float64]
+    copies = pinned(list(zip(tensors, dtypes, strict=True)))
+    assert [copy.dtype for copy in copies] == dtypes
+    assert all(copy.equal(tensor.to(copy.dtype)) for copy, tensor in zip(copies, tensors, strict=True))
     assert len({copy.untyped_storage().data_ptr() for copy in copies}) == 1
     assert not {copy.data_ptr() for copy in copies} & {tensor.data_ptr() for tensor in tensors if tensor.numel()}
     sizes = [10, 600, SLAB_BYTES + 1, 10, SLAB_BYTES, 0]

@@ -8,15 +8,17 @@ from pathlib import Path
 import pytest
 import torch
 
+from backends.local import LocalBackend
 from backends.local.loaded import Loaded, load
 from backends.local.render import render_frames
+from backends.local.residence import Residence
 from backends.local.shelf import Shelf
 from backends.local.table import read_table
 from tests.backends.local.rig import CARDS, Rig, Said, shot_of
 from tests.backends.local.test_frames import same
 from vidgen.backend import WHOLE, BackendConfig
 from vidgen.cards import Card
-from vidgen.errors import OutOfVram
+from vidgen.errors import Cancelled, OutOfVram, StepFailed
 from vidgen.weights import Lock, write_lock
 
 TURBO, XL = CARDS["sd-turbo"], CARDS["sdxl-turbo"]
@@ -153,6 +155,35 @@ class Full(torch.Tensor):
         if function is torch.Tensor.to:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return super().__torch_function__(function, types, args, kwargs or {})
+
+
+def test_without_room_for_another_mode_of_a_loaded_model_it_is_kept_on_the_shelf(weights: Path):
+    backend = LocalBackend(BackendConfig(weights, device="cpu", ram_cache_bytes=ROOM))
+    backend.load(TURBO, "component", Said())
+    model = backend._models[TURBO.id]
+    unet = model.networks()["unet"]
+    unet.conv_in.bias = torch.nn.Parameter(unet.conv_in.bias.data.as_subclass(Full))
+    with pytest.raises(OutOfVram):
+        backend.load(TURBO, WHOLE, Said())
+    assert not backend.held().models and backend.held().shelf_bytes == model.bytes
+    backend.load(TURBO, "component", said := Said())
+    assert backend._models[TURBO.id] is model and not said.of("load")
+
+
+@pytest.mark.parametrize("e", [Cancelled("stop"), StepFailed("no"), KeyboardInterrupt()], ids=["stop", "no", "other"])
+def test_whatever_ends_a_load_nothing_of_the_model_stays_in_memory(weights: Path, monkeypatch, e: BaseException):
+    """Also while the error is still being looked at."""
+    read: list[weakref.ref] = []
+
+    def residence(network: torch.nn.Module, device: torch.device) -> Residence:
+        read.append(weakref.ref(network))
+        return Residence(network, device)
+
+    monkeypatch.setattr("backends.local.loaded.Residence", residence)
+    with pytest.raises(type(e)) as caught:
+        loaded(weights, Shelf(ROOM), control=Said(lambda phase, i: e if i == 5 else None))
+    assert caught.value.__traceback__ and len(read) == 3
+    assert not any(network() for network in read)
 
 
 def test_running_out_while_it_is_read_leaves_nothing(weights: Path):

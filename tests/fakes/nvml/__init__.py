@@ -5,8 +5,8 @@ A test describes them with :func:`gpu`, and steers a server that runs by writing
     environment = nvml.install(folder, nvml.gpu())
     nvml.write(folder, nvml.gpu(), errors={"nvmlDeviceGetMemoryInfo": "GPU_IS_LOST"})
 
-What trial models hold (``tests/fakes/trial.py``) is seen on the first card where *holders* names their folder, and there
-is no more for them than the card has.
+What trial models hold (``tests/fakes/trial.py``) is seen on the first card where *holders* names their folder, and
+there is no more for them than the card has.
 """
 
 import importlib.util
