@@ -7,49 +7,30 @@ claims, loads, renders and unloads; what others ask for (a view, a release) is l
 import logging
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
 
-from vidgen.backend import WHOLE
-from vidgen.engine import lifecycle
 from vidgen.engine.control import Watched
-from vidgen.engine.device import Device, Work, work_of
+from vidgen.engine.device import Device, Work
 from vidgen.engine.footprints import Footprints, changed
 from vidgen.engine.lanes import May
 from vidgen.engine.order import Passed, Policy, passed_after
-from vidgen.engine.schedule import (
-    Claim,
-    Decision,
-    Evict,
-    Option,
-    Refuse,
-    Waiting,
-    decide,
-    fits_inside,
-    no_longer_used,
-    short_after,
-)
+from vidgen.engine.schedule import Claim, Evict, Option, Refuse, decide, fits_inside, no_longer_used
 from vidgen.engine.vram import Reading, ReleaseView
-from vidgen.errors import Interrupted, NotFound, OutOfVram, StepFailed
+from vidgen.engine.waits import Waits
+from vidgen.errors import Interrupted, OutOfVram, StepFailed
 from vidgen.inference.lane import Finishing, Inference, LaneControl
 from vidgen.registry import Model, Registry
-from vidgen.store import jobs, steps
+from vidgen.store import steps
 from vidgen.store.database import Database
 from vidgen.store.steps import Ready
 from vidgen.store.writer import Tx
 from vidgen.types import Clip, Lane, RenderSpec, Step, Still
 
 log = logging.getLogger(__name__)
-
-WAITS_FOR_MEMORY = "There is too little free memory on the device; waiting until others give some back"
-
-WORKS_KEPT = 512
-"""Steps whose needs are remembered between two looks at the queue."""
 
 RELEASE_WAIT_S = 10.0
 """How long a release waits for the lane before it answers that the lane is busy."""
@@ -66,17 +47,15 @@ class GpuLane:
         policy: Policy, keep_alive_s: float,
     ):
         self._database = database
-        self._registry = registry
         self._inference = inference
         self._device = device
         self._footprints = footprints
         self._policy = policy
         self._keep_alive_s = keep_alive_s
-        self._works: OrderedDict[int, Work] = OrderedDict()
         self._chosen: dict[int, Option | str] = {}          # for the step claimed last: how it is rendered, or why not
         self._running: list[tuple[Step, Option]] = []       # the outer one, and what runs inside of it
         self._finishing: set[int] = set()                   # steps whose file is being written
-        self._short_since: dict[int, float] = {}
+        self._waits = Waits(database, registry, footprints)
         self._passed: Passed | None = None
         self._used_at = time.time()
         self._release = threading.Event()
@@ -91,12 +70,12 @@ class GpuLane:
         if self._release.is_set():
             return None                     # once the last file is written
         if not may():
-            self._short_since = {}          # who waits while nothing is claimed does not wait for memory
+            self._waits.forget_short()      # who waits while nothing is claimed does not wait for memory
         evicted: set[str] = set()
         while may() and ready:
-            queue, now = [self._waiting(each) for each in ready], time.monotonic()
+            queue, now = [self._waits.of(each) for each in ready], time.monotonic()
             decision = decide(queue, self._device.residents(), self._device.room(), now, self._policy, self._passed)
-            self._note_short(queue, decision, now)
+            self._waits.note_short(queue, decision, now)
             match decision:
                 case Claim(step_id, option, short):
                     self._passed = passed_after(self._passed, queue, step_id, now, short)
@@ -122,7 +101,7 @@ class GpuLane:
         ready = self._database.read(lambda conn: steps.more_urgent(conn, outer, time.time()))
         if ready is None:
             return None
-        inner = self._waiting(ready)
+        inner = self._waits.of(ready)
         option = fits_inside(outer_option, inner, self._device.residents(), self._device.room())
         return None if option is None else self._claim(may, inner.step_id, option)
 
@@ -227,27 +206,6 @@ class GpuLane:
     def _ready(self, conn: Any) -> list[Ready]:
         return steps.ready(conn, Lane.GPU, time.time(), self._policy.look_ahead)
 
-    def _waiting(self, ready: Ready) -> Waiting:
-        step = ready.step
-        try:
-            work = self._work(step)
-            options = self._footprints.options(work.model, work.spec)
-        except Exception as e:                  # its model is gone, or broken: whoever runs the step says so
-            log.log(logging.DEBUG if isinstance(e, NotFound) else logging.ERROR, "%s: %s", step.model_id, e)
-            options = (Option(WHOLE, 0, 0),)
-        return Waiting(
-            step.id, step.model_id or "", ready.priority, ready.rank, options, self._short_since.get(step.id)
-        )
-
-    def _work(self, step: Step) -> Work:
-        if (work := self._works.get(step.id)) is None:
-            job = self._database.read(lambda conn: jobs.get(conn, step.job_id))
-            work = self._works[step.id] = work_of(job, step, self._registry.model(step.model_id))
-            if len(self._works) > WORKS_KEPT:
-                self._works.popitem(last=False)
-        self._works.move_to_end(step.id)
-        return work
-
     def _claim(self, may: May, step_id: int, chosen: Option | str) -> Step | None:
         step = self._database.write(lambda tx: steps.claim_one(tx, step_id) if may() else None)
         if step is not None:
@@ -273,18 +231,6 @@ class GpuLane:
         """What the model has for itself now was too little for this mode."""
         if (there := self._device.there_for(model.id)) is not None:
             self._database.write(lambda tx: self._footprints.ran_out(tx, model, spec, mode, there))
-
-    def _note_short(self, queue: list[Waiting], decision: Decision, now: float) -> None:
-        """Remember since when steps wait for memory, and tell the jobs of those that begin to."""
-        if isinstance(decision, Refuse):
-            return
-        since = short_after(queue, decision, now)
-        for step_id in since.keys() - self._short_since.keys():
-            job_id = self._works[step_id].spec.job_id
-            self._database.post(
-                partial(lifecycle.note, job_id=job_id, code="waits_for_memory", message=WAITS_FOR_MEMORY)
-            )
-        self._short_since = since
 
     def _tidy(self, needed: set[str | None]) -> None:
         """Between steps: what was asked for, and what is over. The process is needed until its files are written."""
