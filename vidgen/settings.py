@@ -57,7 +57,7 @@ class Settings(BaseSettings):
 
     # video
     encoder_preset: Literal["veryfast", "faster", "fast", "medium", "slow"] = "veryfast"
-    encoder_crf: int = Field(20, ge=0, le=51)
+    encoder_crf: int = Field(20, ge=1, le=51)
     encoder_threads: int = Field(2, ge=1, le=16)
     ffmpeg_timeout_s: float = Field(120, gt=0)
 

@@ -153,6 +153,7 @@ def test_a_clip_that_hangs_and_is_cancelled_is_ended_while_what_came_too_late_to
         outer.stop.set()
 
     def come_too_late() -> None:
+        wait_for(lambda: "rendered one 1" in running.journal())
         running.load(other, "whole", Recorder())
         with pytest.raises(Interrupted, match="because it did not give way"):
             running.render(other, spec(seed=2), Recorder(then={("decode", 1): cancel}))
