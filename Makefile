@@ -21,7 +21,7 @@ weights: $(VENV)/.base  ## fetch a model's weights; MODEL=svd-xt, several names,
 	$(BIN)/python scripts/download_weights.py $(MODEL) $(ARGS)
 
 test: $(VENV)/.dev  ## run the tests; WORKERS=2
-	$(BIN)/python -m pytest -n $(or $(WORKERS),2) --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n $(or $(WORKERS),2) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: $(VENV)/.dev  ## check the style
 	$(BIN)/ruff check .

@@ -67,7 +67,7 @@ def test_the_job_completes_on_a_new_child_and_the_server_answers_all_the_while(t
 
 @pytest.mark.parametrize(("how", "reason"), [
     ("SIGKILL", "was killed by SIGKILL"), ("SIGSEGV", "was killed by SIGSEGV"), ("exit", "ended with code 3"),
-    ("SIGSTOP", "render made no progress for 3 s"),
+    ("SIGSTOP", "render made no progress for"),
 ])
 def test_after_three_the_step_fails_with_the_reason_and_the_next_job_is_served(trial, how, reason):
     gpu.plan_deaths(trial.packages, *[("render", 2, how)] * 3)

@@ -86,7 +86,7 @@ class StepControl:
     def check(self) -> None:
         self.heed()
         if time.monotonic() - self._alive_at > self._deadline_s:
-            raise Overdue(f"{self._phase or 'the step'} made no progress for {self._deadline_s:g} s")
+            raise Overdue(f"{self._phase or 'the step'} made no progress for {self._deadline_s:.3g} s")
 
     def alive(self) -> None:
         self.heed()

@@ -30,15 +30,8 @@ def _memory(settings: Settings, reading: Reading) -> Iterator[str]:
     if reading.problem is None and total is not None and reserve >= total:
         yield f"VRAM_RESERVE_MB: {settings.vram_reserve_mb} MB are left to others, and {what} {total // MIB} MB in all"
     there, cache = ram().total_bytes, ram_cache_bytes(settings)
-    if there is None:
-        return
-    if cache > there:
+    if there is not None and cache > there:
         yield f"RAM_CACHE_MB: {cache // MIB} MB are more than the {there // MIB} MB of RAM that this machine has"
-    elif settings.gpu_device == CPU and reserve < there <= reserve + cache:
-        yield (
-            f"RAM_CACHE_MB, VRAM_RESERVE_MB: with GPU_DEVICE=cpu models run in RAM, and of its {there // MIB} MB these "
-            f"two, {cache // MIB} and {settings.vram_reserve_mb} MB, leave nothing"
-        )
 
 
 def _patience(settings: Settings) -> Iterator[str]:
