@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 EXTRAS := $(if $(wildcard /proc/driver/nvidia/version /dev/dxg),[local])
 
 .DEFAULT_GOAL := help
-.PHONY: help install run weights test lint chaos fuzz bench clean
+.PHONY: help install run weights test test-page browser lint chaos fuzz bench clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,8 +20,14 @@ run: $(VENV)/.base  ## install what is missing and start the server
 weights: $(VENV)/.base  ## fetch a model's weights; MODEL=svd-xt, several names, or ARGS=--list
 	$(BIN)/python scripts/download_weights.py $(MODEL) $(ARGS)
 
-test: $(VENV)/.dev  ## run the tests; WORKERS=2
+test: $(VENV)/.dev browser  ## run the tests; WORKERS=2
 	$(BIN)/python -m pytest -n $(or $(WORKERS),2) --dist loadfile --no-loadscope-reorder $(ARGS)
+
+test-page: $(VENV)/.dev browser  ## run the studio page's tests, in Chromium
+	$(BIN)/python -m pytest tests/page $(ARGS)
+
+browser:  # Chromium, for the page's tests, where it is missing
+	@command -v chromium >/dev/null || scripts/install_chromium.sh
 
 lint: $(VENV)/.dev  ## check the style
 	$(BIN)/ruff check .

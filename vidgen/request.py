@@ -25,6 +25,9 @@ Share = Annotated[float, Field(ge=0, le=1, strict=True)]
 Text = StringConstraints(strip_whitespace=True, min_length=1)
 StyleKey = Annotated[str, StringConstraints(min_length=1, max_length=30, pattern=r"^[A-Za-z][A-Za-z0-9_ -]*$")]
 StyleValue = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=80)]
+KeyframePrompt = Annotated[str, Text, Field(max_length=MAX_DESCRIPTION_CHARS)]
+UploadName = Annotated[str, Field(max_length=300)]
+SHOT_ID = r"^shot_\d{3}$"
 ModelId = Annotated[str, StringConstraints(max_length=100, pattern=r"^[a-z0-9][a-z0-9_-]*:[A-Za-z0-9][A-Za-z0-9._-]*$")]
 
 
@@ -45,17 +48,28 @@ class ShotRequest(Asked):
     camera_move: CameraMove = CameraMove.STATIC
     duration_seconds: float | None = Field(None, gt=0, le=MAX_SHOT_SECONDS, strict=True)
     seed: Seed | None = None
-    id: str | None = Field(None, pattern=r"^shot_\d{3}$", description="Accepted and renumbered")
+    parameters: dict[str, Any] = Field(
+        default_factory=dict, max_length=MAX_PARAMETERS, description="Those of the model's that differ from the job's"
+    )
+    keyframe_prompt: KeyframePrompt | None = Field(
+        None, description="What its first image is drawn from, instead of the description"
+    )
+    keyframe_image: UploadName | None = Field(None, description="The upload that is its first image")
+    id: str | None = Field(None, pattern=SHOT_ID, description="Accepted and renumbered")
     index: int | None = Field(None, ge=0, lt=MAX_SHOTS, strict=True, description="Accepted and renumbered")
     status: Literal["pending"] | None = None
     keyframe_url: None = None
     video_url: None = None
     poster_url: None = None
     preview_url: None = None
+    frames_url: None = None
     error_message: None = None
 
     def plan(self) -> ShotPlan:
-        return ShotPlan(self.description, self.camera_move, self.duration_seconds, self.seed)
+        return ShotPlan(
+            self.description, self.camera_move, self.duration_seconds, self.seed, self.parameters,
+            self.keyframe_prompt, self.keyframe_image,
+        )
 
 
 class StoryboardRequest(Asked):
@@ -84,8 +98,8 @@ class PlanRequest(Asked):
 class JobRequest(PlanRequest):
     """The body of ``POST /api/v1/jobs``."""
 
-    reference_image: str | None = Field(
-        None, max_length=300, description="An upload's file_id, or its file_path as the upload route returned it"
+    reference_image: UploadName | None = Field(
+        None, description="An upload's file_id, or its file_path as the upload route returned it"
     )
     negative_prompt: str | None = Field(None, max_length=MAX_PROMPT_CHARS)
     seed: Seed | None = Field(None, description="Left out: chosen at random and shown in the answer")
@@ -114,3 +128,30 @@ class PriorityRequest(Asked):
     """The body of ``PATCH /api/v1/jobs/{id}``."""
 
     priority: int = Field(ge=-MAX_PRIORITY, le=MAX_PRIORITY, strict=True)
+
+
+class ShotChange(Asked):
+    """A shot of an earlier version, changed. What is left out stays as it was; null takes it back to its default."""
+
+    id: str = Field(pattern=SHOT_ID)
+    description: Annotated[str, Text, Field(max_length=MAX_DESCRIPTION_CHARS)] | None = None
+    camera_move: CameraMove | None = None
+    duration_seconds: float | None = Field(None, gt=0, le=MAX_SHOT_SECONDS, strict=True)
+    seed: Seed | None = Field(None, description="Null: chosen anew")
+    parameters: dict[str, Any] | None = Field(None, max_length=MAX_PARAMETERS)
+    keyframe_prompt: KeyframePrompt | None = None
+    keyframe_image: UploadName | None = None
+
+
+class EditRequest(Asked):
+    """The body of ``POST /api/v1/jobs/{id}/edits``: a new version of the job. Only what changed is rendered."""
+
+    shots: list[ShotChange] = Field(default_factory=list, max_length=MAX_SHOTS, description="Those that change")
+    order: list[Annotated[str, Field(pattern=SHOT_ID)] | ShotRequest] | None = Field(
+        None, min_length=1, max_length=MAX_SHOTS,
+        description="All shots of the new version: ids of earlier ones, and new shots. Left out: those that were there",
+    )
+    title: Annotated[str, Text, Field(max_length=MAX_TITLE_CHARS)] | None = None
+    priority: int | None = Field(
+        None, ge=-MAX_PRIORITY, le=MAX_PRIORITY, strict=True, description="Left out: as before"
+    )

@@ -128,6 +128,9 @@ class ShotPlan:
     camera_move: CameraMove = CameraMove.STATIC
     duration_seconds: float | None = None   # None: the model's own length
     seed: int | None = None                 # None: derived from the job's seed and the index
+    parameters: Mapping[str, Any] = field(default_factory=dict)     # that differ from the job's
+    keyframe_prompt: str | None = None      # what its first image is drawn from, instead of the description
+    keyframe_image: str | None = None       # the upload that is its first image
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,8 +155,14 @@ class Shot:
     video: str | None = None
     poster: str | None = None
     preview: str | None = None
+    frames: str | None = None               # a zip of the lossless frames, where the job keeps them
     error_message: str | None = None
     made: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)     # how, by the step's kind (see Clip.made)
+    key: str | None = None                  # what determined the clip, hashed
+    keyframe_key: str | None = None         # what determined a keyframe that was drawn, hashed
+    parameters: Mapping[str, Any] = field(default_factory=dict)     # that differ from the job's
+    keyframe_prompt: str | None = None      # what its first image is drawn from, instead of the description
+    keyframe_upload_id: str | None = None   # the upload that is its first image
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +207,9 @@ class Job:
     current_step: str
     progress: float                         # percent, never falls; 100 only once the video is there
     cancel_requested: bool
-    parent_id: str | None = None
+    parent_id: str | None = None            # the job that this one is a new version of
+    root_id: str | None = None              # the first of its versions; None where it is that itself
+    sheet: str | None = None                # its contact sheet, a file's name
     started_at: float | None = None
     ended_at: float | None = None
     storyboard: Storyboard | None = None
@@ -302,7 +313,7 @@ class RenderSpec:
 
     job_id: str
     shot_id: str
-    index: int
+    index: int                              # the place in the job; like num_shots, nothing of the frames depends on it
     num_shots: int
     prompt: str                             # the shot's text, style preferences included
     caption: str                            # the shot's text for people
@@ -321,3 +332,4 @@ class RenderSpec:
     output: Path                            # a temporary name that carries the attempt
     attempt: int = 1
     adapt: bool = False                     # whether the video may change where the memory does not suffice
+    frames: Path | None = None              # where the lossless frames go, as a zip of PNGs; None: they are not kept

@@ -68,7 +68,7 @@ def clip_key(spec: RenderSpec, model: Model, settings: Settings, image_sha256: s
     since it changes frames by rounding only; the recipe has it.
     """
     said = asdict(spec) | {"model": _named(model), "image": image_sha256, "encoder": encoder(settings)}
-    for name in ("job_id", "shot_id", "output", "attempt", "adapt"):
+    for name in ("job_id", "shot_id", "index", "num_shots", "output", "attempt", "adapt", "frames"):
         del said[name]
     return hashlib.sha256(canonical(said).encode()).hexdigest()
 

@@ -57,6 +57,7 @@ class NewJob:
     idempotency_key: str | None = None
     idempotency_digest: str | None = None
     parent_id: str | None = None
+    root_id: str | None = None
     lane: Lane | None = None
     forecast: Mapping[str, Any] | None = None
     forecast_s: float | None = None
@@ -269,7 +270,8 @@ def _job(row: sa.Row, job_shots: list[Shot]) -> TimedJob:
         created_at=row.created_at, updated_at=row.updated_at, current_step=row.current_step, progress=row.progress,
         cancel_requested=row.cancel_requested, parent_id=row.parent_id, started_at=row.started_at,
         ended_at=row.ended_at, storyboard=storyboard, error_code=row.error_code, error_message=row.error_message,
-        usage=row.usage or {}, rank=row.rank, lane=Lane(row.lane) if row.lane else None, forecast=row.forecast,
+        usage=row.usage or {}, root_id=row.root_id, sheet=row.sheet, rank=row.rank,
+        lane=Lane(row.lane) if row.lane else None, forecast=row.forecast,
     )
 
 
@@ -278,5 +280,7 @@ def _shot(row: sa.Row) -> Shot:
         id=shot_id(row.index), index=row.index, description=row.description,
         camera_move=CameraMove(row.camera_move), duration_seconds=row.duration_seconds, seed=row.seed,
         status=ShotStatus(row.status), num_frames=row.num_frames, keyframe=row.keyframe, video=row.video,
-        poster=row.poster, preview=row.preview, error_message=row.error_message, made=row.made or {},
+        poster=row.poster, preview=row.preview, frames=row.frames, error_message=row.error_message,
+        made=row.made or {}, key=row.key, keyframe_key=row.keyframe_key, parameters=row.parameters or {},
+        keyframe_prompt=row.keyframe_prompt, keyframe_upload_id=row.keyframe_upload_id,
     )

@@ -38,9 +38,12 @@ jobs = sa.Table(
     sa.Column("forecast", sa.JSON),                         # how long it was expected to take when it was posted
     sa.Column("forecast_s", sa.Float),                      # of its render lane's time, without loading; null: unknown
     sa.Column("lane", sa.Text),                             # that its renders run on
+    sa.Column("root_id", sa.Text),                          # the first of its versions; null where it is that itself
+    sa.Column("sheet", sa.Text),                            # the contact sheet, a file name in the job's folder
     sa.Index("jobs_by_rank", "status", "rank", "seq", "lane", "forecast_s"),
     sa.Index("jobs_by_status", "status", "seq"),
     sa.Index("jobs_by_model", "model_id", "seq"),
+    sa.Index("jobs_by_root", "root_id", "seq"),
     sqlite_autoincrement=True,
 )
 
@@ -61,6 +64,11 @@ shots = sa.Table(
     sa.Column("preview", sa.Text),
     sa.Column("error_message", sa.Text),
     sa.Column("made", sa.JSON),                             # how each of its steps was really rendered
+    sa.Column("keyframe_key", sa.Text),                     # what determined the keyframe, hashed
+    sa.Column("frames", sa.Text),                           # a zip of lossless frames
+    sa.Column("parameters", sa.JSON),                       # that differ from the job's
+    sa.Column("keyframe_prompt", sa.Text),
+    sa.Column("keyframe_upload_id", sa.Text),
 )
 
 steps = sa.Table(
