@@ -39,7 +39,7 @@ fuzz: $(VENV)/.dev  ## hostile requests and images; CASES=2000 FILES=20000
 	$(BIN)/python -m tests.fuzz.contract --cases $(or $(CASES),2000)
 	$(BIN)/python -m tests.fuzz.images --files $(or $(FILES),20000)
 
-bench: $(VENV)/.dev  ## measure, and print the table of BENCHMARKS.md
+bench: $(VENV)/.dev browser  ## measure, and print the table of BENCHMARKS.md
 	$(BIN)/python scripts/bench.py $(ARGS)
 
 clean:  ## remove the environment and caches; the workspace stays

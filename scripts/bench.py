@@ -10,10 +10,11 @@ import argparse
 import sys
 from pathlib import Path
 
-from bench import forecast, gap, jobs, local, reads, sockets, start, swaps, table
+from bench import forecast, gap, jobs, local, page, reads, sockets, start, swaps, table
 from bench.figures import Report
 
-SECTIONS = {module.NAME: module for module in (start, jobs, reads, sockets, table, local, gap, forecast, swaps)}
+MODULES = (start, page, jobs, reads, sockets, table, local, gap, forecast, swaps)
+SECTIONS = {module.NAME: module for module in MODULES}
 
 
 def main() -> int:

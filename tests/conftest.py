@@ -1,3 +1,5 @@
+import os
+
 import pytest
 
 from vidgen.engine import lifecycle
@@ -6,6 +8,9 @@ from vidgen.engine.order import Policy
 from vidgen.store.database import Database
 from vidgen.store.jobs import NewJob
 from vidgen.types import Effective, GenerationMode
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+"""Before torch is imported, here and in the servers that tests start: small networks, on cores that are shared."""
 
 
 @pytest.fixture

@@ -1,8 +1,10 @@
 """The example of a backend in a package of its own: installed as anybody would, listed and rendering."""
 
+import io
 import subprocess
 import sys
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 
@@ -26,9 +28,13 @@ def test_installing_the_package_is_all_it_takes(installed, tmp_path):
         pond = server.get("/api/v1/models/ripples:pond").json()
         assert (pond["name"], pond["is_available"]) == ("Pond", True)
         assert pond["parameters"]["properties"]["rings"]["maximum"] == 20
-        job = server.wait(server.submit(model_id="ripples:pond", max_shots=2, num_frames=9, parameters={"rings": 3}))
+        job = server.wait(server.submit(model_id="ripples:pond", max_shots=2, num_frames=9, parameters={"rings": 3},
+                                         save_frames=True))
         assert [shot["duration_seconds"] for shot in job["storyboard"]["shots"]] == [1.125, 1.125]
         assert server.get(job["output_video_url"]).content[4:8] == b"ftyp"
+        for shot in job["storyboard"]["shots"]:         # it keeps no frames itself: they are its clip's
+            with ZipFile(io.BytesIO(server.get(shot["frames_url"]).content)) as kept:
+                assert len(kept.namelist()) == 9
 
 
 def test_without_the_package_there_is_no_such_model(tmp_path):

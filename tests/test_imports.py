@@ -9,6 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 LAYERS = [
+    {"vidgen.cli"},
     {"vidgen.api", "vidgen.main"},
     {"vidgen.engine"},
     {"vidgen.inference"},
@@ -18,7 +19,7 @@ LAYERS = [
     {"vidgen.cards"},
     {"vidgen.card_parts"},
     {"vidgen.request"},
-    {"vidgen.types", "vidgen.errors", "vidgen.leash", "vidgen.logs", "vidgen.ram"},
+    {"vidgen.types", "vidgen.errors", "vidgen.leash", "vidgen.logs", "vidgen.ram", "vidgen.client"},
 ]
 SEEN_BY_BACKENDS = {
     "vidgen.backend", "vidgen.types", "vidgen.errors", "vidgen.cards", "vidgen.card_parts", "vidgen.media",
@@ -60,7 +61,7 @@ def test_imports_point_down(file):
 @pytest.mark.parametrize("file", modules(), ids=lambda f: str(f.relative_to(ROOT)))
 def test_only_the_api_knows_fastapi_and_nothing_names_a_backend(file):
     names = imports_of(file)
-    if layer_of(".".join(file.relative_to(ROOT).with_suffix("").parts)) != 0:
+    if layer_of(".".join(file.relative_to(ROOT).with_suffix("").parts)) != layer_of("vidgen.api"):
         assert not {n for n in names if n.split(".")[0] in ("fastapi", "starlette", "uvicorn")}
     assert not {n for n in names if n.split(".")[0] == "backends"}
 
@@ -69,6 +70,13 @@ def test_only_the_api_knows_fastapi_and_nothing_names_a_backend(file):
 def test_backends_see_only_what_they_may(file):
     ours = {name for name in imports_of(file) if name.startswith("vidgen.")}
     assert all(any(name == ok or name.startswith(ok + ".") for ok in SEEN_BY_BACKENDS) for name in ours)
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "vidgen" / "client").glob("*.py")), ids=lambda f: f.stem)
+def test_the_client_knows_nothing_of_the_server(file):
+    """It speaks HTTP; whoever takes it along needs httpx alone. IPython is where it runs already."""
+    outside = {name for name in imports_of(file) if name.split(".")[0] not in {*sys.stdlib_module_names, "httpx"}}
+    assert not {name for name in outside if not f"{name}.".startswith(("vidgen.client.", "IPython."))}
 
 
 def test_the_server_starts_without_the_heavy_packages():

@@ -51,7 +51,7 @@ class Card(Part):
     speed: Speed | None = None              # of models whose speed somebody has published, or measured
     licence: Licence | None = None
     weights: Weights | None = None          # models that run here
-    keyframe_model: str | None = None       # for image-to-video models that get no image
+    keyframe_model: str | None = None       # draws a shot's first image, where one is needed or asked for
     preference: int = 0                     # among models of one provider, the higher is the default
     backend: dict[str, Any] = Field(default_factory=dict)   # the backend's own business
     source: Path | None = None              # the file, set by read_card

@@ -7,14 +7,14 @@ import sys
 from vidgen import logs
 from vidgen.api.app import create_app
 from vidgen.api.keys import keys_of
-from vidgen.api.serve import Server, allow_many_files, bind, port_of, url_of, way_out
+from vidgen.api.serve import Server, allow_many_files, bind, port_of, way_out
 from vidgen.engine.engine import Engine
 from vidgen.engine.limits import refuse_contradictions
 from vidgen.engine.vram import START_WAIT_S, Vram
 from vidgen.errors import DiskLow, StartRefused
 from vidgen.media.files import Workspace
 from vidgen.registry import discover
-from vidgen.settings import Settings, load_settings
+from vidgen.settings import Settings, load_settings, url_of
 
 log = logging.getLogger("vidgen.main")
 
@@ -27,10 +27,13 @@ REFUSED = 2
 """Exit code where the server cannot start as it is configured."""
 
 
-def main() -> int:
-    """Serve until a signal ends it. Returns the exit code: 0, or 2 where the start was refused."""
+def main(**overrides: object) -> int:
+    """Serve until a signal ends it. Returns the exit code: 0, or 2 where the start was refused.
+
+    :param overrides: settings that win over the environment and ``.env``.
+    """
     try:
-        settings = load_settings()
+        settings = load_settings(**overrides)
         logs.configure(settings.log_level, settings.log_format)
         serve(settings)
     except (StartRefused, DiskLow) as e:
@@ -81,7 +84,7 @@ def settle_garbage() -> None:
 def _announce(settings: Settings, port: int, key_file) -> None:
     url = url_of(settings.api_host, port)
     log.info("serving", extra={"url": url, "host": settings.api_host, "port": port})
-    print(f"vidgen serves on {url} (pages at {url}/docs)", flush=True)
+    print(f"vidgen serves on {url} (open it in a browser; the API is described at {url}/docs)", flush=True)
     if key_file is not None:
         print(
             f"Callers from other machines need this key, which is kept in {key_file}:\n"

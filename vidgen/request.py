@@ -4,9 +4,10 @@ The REST routes, the command line and the compatibility routes all read this one
 it is the card's business (``vidgen/cards.py``).
 """
 
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, WrapValidator
 
 from vidgen.types import CameraMove, Continuity, ShotPlan, StoryboardPlan
 
@@ -28,6 +29,8 @@ StyleValue = Annotated[str, StringConstraints(strip_whitespace=True, min_length=
 KeyframePrompt = Annotated[str, Text, Field(max_length=MAX_DESCRIPTION_CHARS)]
 UploadName = Annotated[str, Field(max_length=300)]
 SHOT_ID = r"^shot_\d{3}$"
+ShotId = Annotated[str, Field(pattern=SHOT_ID)]
+_SHOT_ID = TypeAdapter(ShotId)
 ModelId = Annotated[str, StringConstraints(max_length=100, pattern=r"^[a-z0-9][a-z0-9_-]*:[A-Za-z0-9][A-Za-z0-9._-]*$")]
 
 
@@ -120,7 +123,10 @@ class JobRequest(PlanRequest):
     storyboard: StoryboardRequest | None = Field(None, description="The client's own; nothing is planned then")
     priority: int = Field(0, ge=-MAX_PRIORITY, le=MAX_PRIORITY, strict=True)
     fit: Literal["exact", "adapt"] = "exact"
-    save_frames: bool = Field(False, strict=True)
+    save_frames: bool = Field(False, strict=True, description=(
+        "Keep each shot's frames as they were before they were encoded: a zip of lossless PNGs (`frames_url`). Of a "
+        "hosted model, the frames of the video that its service delivered"
+    ))
     dry_run: bool = Field(False, strict=True, description="Answer what it would take, and queue nothing")
 
 
@@ -133,21 +139,30 @@ class PriorityRequest(Asked):
 class ShotChange(Asked):
     """A shot of an earlier version, changed. What is left out stays as it was; null takes it back to its default."""
 
-    id: str = Field(pattern=SHOT_ID)
+    id: ShotId
     description: Annotated[str, Text, Field(max_length=MAX_DESCRIPTION_CHARS)] | None = None
     camera_move: CameraMove | None = None
     duration_seconds: float | None = Field(None, gt=0, le=MAX_SHOT_SECONDS, strict=True)
     seed: Seed | None = Field(None, description="Null: chosen anew")
-    parameters: dict[str, Any] | None = Field(None, max_length=MAX_PARAMETERS)
-    keyframe_prompt: KeyframePrompt | None = None
-    keyframe_image: UploadName | None = None
+    parameters: dict[str, Any] | None = Field(
+        None, max_length=MAX_PARAMETERS, description="All of the shot's own; those that it had are gone"
+    )
+    keyframe_prompt: KeyframePrompt | None = Field(None, description="Replaces a keyframe_image")
+    keyframe_image: UploadName | None = Field(None, description="Replaces a keyframe_prompt")
+
+
+def _by_kind(value: Any, _: Callable[[Any], Any]) -> str | ShotRequest:
+    """What is wrong with an entry is said of what it is, not of all that it could have been."""
+    if isinstance(value, dict | ShotRequest):
+        return ShotRequest.model_validate(value)
+    return _SHOT_ID.validate_python(value)
 
 
 class EditRequest(Asked):
     """The body of ``POST /api/v1/jobs/{id}/edits``: a new version of the job. Only what changed is rendered."""
 
     shots: list[ShotChange] = Field(default_factory=list, max_length=MAX_SHOTS, description="Those that change")
-    order: list[Annotated[str, Field(pattern=SHOT_ID)] | ShotRequest] | None = Field(
+    order: list[Annotated[ShotId | ShotRequest, WrapValidator(_by_kind)]] | None = Field(
         None, min_length=1, max_length=MAX_SHOTS,
         description="All shots of the new version: ids of earlier ones, and new shots. Left out: those that were there",
     )

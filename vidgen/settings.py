@@ -105,3 +105,9 @@ def load_settings(**overrides: object) -> Settings:
     except ValidationError as e:
         lines = [f"{'.'.join(map(str, p['loc'])).upper()}: {p['msg']}" for p in e.errors()]
         raise StartRefused("bad settings:\n  " + "\n  ".join(lines)) from None
+
+
+def url_of(host: str, port: int) -> str:
+    """Where a browser on this machine finds the server."""
+    shown = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"

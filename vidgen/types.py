@@ -4,7 +4,7 @@ Knows nothing of the database, the web or any model.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
@@ -210,6 +210,7 @@ class Job:
     parent_id: str | None = None            # the job that this one is a new version of
     root_id: str | None = None              # the first of its versions; None where it is that itself
     sheet: str | None = None                # its contact sheet, a file's name
+    reused: Mapping[str, Sequence[int]] = field(default_factory=dict)   # shots whose step of this kind is not done again
     started_at: float | None = None
     ended_at: float | None = None
     storyboard: Storyboard | None = None
@@ -267,6 +268,7 @@ class Upload:
     width: int
     height: int
     created_at: float
+    sha256: str                             # of our PNG
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,8 @@ def write_clip(
     frames: Sequence["ndarray"], measured: Mapping[str, float], made: Mapping[str, Any], shot: RenderSpec,
     control: Control, config: BackendConfig,
 ) -> Clip:
-    """Encode *frames* into ``shot.output``, reporting each as ``encode``. Any thread.
+    """Encode *frames* into ``shot.output``, reporting each as ``encode``, and keep them where the shot says so. Any
+    thread.
 
     :raises Stopped: as *control* raised it; no file is left.
     :raises EncodeFailed: ffmpeg failed.
@@ -27,8 +28,8 @@ def write_clip(
 
     began = time.monotonic()
     with ClipWriter(
-        shot.output, width=shot.width, height=shot.height, fps=shot.fps, encoder=config.encoder, tick=control.check,
-        timeout_s=config.ffmpeg_timeout_s,
+        shot.output, width=shot.width, height=shot.height, fps=shot.fps, encoder=config.encoder, frames=shot.frames,
+        tick=control.check, timeout_s=config.ffmpeg_timeout_s,
     ) as writer:
         for i, frame in enumerate(frames, start=1):
             writer.write(frame.data)

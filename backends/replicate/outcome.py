@@ -21,7 +21,8 @@ _PLAYS = ("h264", "yuv420p")
 
 
 def make_clip(file: Path, shot: RenderSpec, config: BackendConfig, tick: Tick) -> video.Probe:
-    """Turn *file* into the clip at ``shot.output``: as it is where every browser plays it, else encoded again.
+    """Turn *file* into the clip at ``shot.output``: as it is where every browser plays it, else encoded again. The
+    frames that are kept, where the shot says so, are those of *file*, as the service delivered them.
 
     :raises StepFailed: it is not a video, or not whole; another download may be better.
     """
@@ -29,16 +30,26 @@ def make_clip(file: Path, shot: RenderSpec, config: BackendConfig, tick: Tick) -
     if start[4:8] in _MP4:
         found = video.inspect(file, tick=tick, timeout_s=config.ffmpeg_timeout_s)
         if (found.codec, found.pixel_format) == _PLAYS and start[8:12] != _QUICKTIME:
+            _keep_frames(file, found, shot, config, tick)
             os.replace(file, shot.output)
             return found
     elif not start.startswith((_WEBM, _GIF)):
         raise StepFailed("Replicate's output is not a video", code=OUTPUT_UNUSABLE)
     try:
-        return transcode(file, shot.output, encoder=config.encoder, tick=tick, timeout_s=config.ffmpeg_timeout_s)
+        made = transcode(file, shot.output, encoder=config.encoder, tick=tick, timeout_s=config.ffmpeg_timeout_s)
+        _keep_frames(file, made, shot, config, tick)
+        return made
     except EncodeFailed as e:
         if e.code != EncodeFailed.code:
             raise
         raise StepFailed("Replicate's output is a video that cannot be read", code=OUTPUT_UNUSABLE) from e
+
+
+def _keep_frames(file: Path, found: video.Probe, shot: RenderSpec, config: BackendConfig, tick: Tick) -> None:
+    if shot.frames is not None:
+        video.extract_frames(
+            file, shot.frames, num_frames=found.num_frames, tick=tick, timeout_s=config.ffmpeg_timeout_s
+        )
 
 
 def make_still(file: Path, shot: RenderSpec) -> Taken:

@@ -62,7 +62,8 @@ class StubBackend(Backend):
         _note_letters(shot.caption, control)
         with ClipWriter(
             shot.output, width=shot.width, height=shot.height, fps=shot.fps, pixel_format="yuv420p",
-            encoder=self.config.encoder, tick=control.check, timeout_s=self.config.ffmpeg_timeout_s,
+            encoder=self.config.encoder, frames=shot.frames, tick=control.check,
+            timeout_s=self.config.ffmpeg_timeout_s,
         ) as writer:
             for i, planes in enumerate(shoot.frames(shot, control.check), start=1):
                 trial.before(i, control)

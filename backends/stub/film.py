@@ -14,6 +14,7 @@ from PIL import Image
 
 from backends.stub.camera import Pose
 from backends.stub.palette import LUMA, SAME, Matrix, after
+from vidgen.media.frames import to_rgb as to_rgb
 
 PHASES = 8                              # positions between two pixels
 NEUTRAL = 128
@@ -31,13 +32,9 @@ def _to_video() -> Matrix:
 
 
 TO_VIDEO = _to_video()
-"""From RGB (full range) to Y, Cb, Cr (limited range), for ``Image.convert``, which rounds and clips."""
-
-TO_RGB: Matrix = tuple(
-    value for cb, cr in ((0, 1.5748), (-0.187324, -0.468124), (1.8556, 0))
-    for value in (255 / 219, cb * 255 / 224, cr * 255 / 224, -16 * 255 / 219 - 128 * (cb + cr) * 255 / 224)
-)
-"""Its inverse."""
+"""From RGB (full range) to Y, Cb, Cr (limited range), for ``Image.convert``, which rounds and clips; ``to_rgb`` is the
+way back.
+"""
 
 
 def to_planes(picture: Image.Image, grade: Matrix = SAME) -> Planes:
@@ -153,10 +150,3 @@ def chroma(image: Image.Image, frame: tuple[int, int], window: Window, rows: Row
 def frame_bytes(planes: Sequence[Image.Image]) -> bytes:
     """One raw yuv420p frame."""
     return b"".join(plane.tobytes() for plane in planes)
-
-
-def to_rgb(planes: Planes) -> Image.Image:
-    """A frame as people see it."""
-    y, cb, cr = planes
-    merged = Image.merge("RGB", (y, cb.resize(y.size), cr.resize(y.size)))
-    return merged.convert("RGB", TO_RGB)

@@ -98,7 +98,7 @@ def passes(shot: RenderSpec) -> int:
 
 
 def _slate(shot: RenderSpec, look: Look) -> str:
-    parts = [f"{shot.index + 1}/{shot.num_shots}", look.framing, MOVE_WORDS[shot.camera_move]]
+    parts = [look.framing, MOVE_WORDS[shot.camera_move]]
     return " · ".join(part for part in parts if part)
 
 

@@ -175,7 +175,7 @@ def test_what_is_unknown(fresh, method, path, body, field):
         ({"reference_image": "upload_00"}, "reference_image"), ({"reference_image": ""}, "reference_image"),
         ({"reference_image": "/workspace/uploads/../vidgen.db"}, "reference_image"),
         ({"reference_image": "https://example.org/a.png"}, "reference_image"),
-        ({"save_frames": True}, "save_frames"), ({"focus": ["0.5", 0]}, "focus.0"), ({"focus": [0, True]}, "focus.1"),
+        ({"focus": ["0.5", 0]}, "focus.0"), ({"focus": [0, True]}, "focus.1"),
         ({"storyboard": STORYBOARD | {"shots": [SHOT | {"duration_seconds": 60.0}]}, "fps": 60},
          "storyboard.shots.0.duration_seconds"),
     ],

@@ -40,11 +40,6 @@ def test_no_other_asset(server, name):
     assert server.get(f"/docs/assets/{name}").status_code == 404
 
 
-def test_the_root_leads_to_the_pages(server):
-    answer = server.get("/")
-    assert (answer.status_code, answer.headers["Location"]) == (307, "/docs")
-
-
 @pytest.fixture(scope="module")
 def described(server) -> dict:
     return server.get("/openapi.json").json()
@@ -63,7 +58,8 @@ def test_the_contracts_routes_are_described(described):
         "DELETE /api/v1/jobs/{job_id}", "POST /api/v1/jobs/{job_id}/cancel", "GET /api/v1/jobs/{job_id}/recipe",
         "GET /api/v1/jobs/{job_id}/events", "GET /api/v1/jobs/{job_id}/video", "GET /api/v1/queue",
         "POST /api/v1/queue/pause", "POST /api/v1/queue/resume", "POST /api/v1/storyboards", "POST /api/v1/upload",
-        "GET /api/v1/gpu", "POST /api/v1/gpu/release", "GET /videos/{job_id}/{file}",
+        "GET /api/v1/gpu", "POST /api/v1/gpu/release", "GET /videos/{job_id}/{file}", "POST /api/v1/session",
+        "DELETE /api/v1/session",
     }
 
 

@@ -17,6 +17,7 @@ from scripts.testweights.cards import small_card
 from tests.api import check
 from tests.fakes import gpu
 from tests.server import Server, started
+from vidgen.cli import main as vidgen
 from vidgen.media.video import inspect, read_metadata
 
 WEIGHTS = {
@@ -135,6 +136,17 @@ def test_the_same_request_gives_the_same_bytes(local):
     assert len(videos) == 1
 
 
+def test_a_video_is_reproduced_frame_by_frame(local, tmp_path, capsys):
+    """From the recipe inside of it: the keyframe is drawn again, the shot rendered again."""
+    job = local.server.wait(local.server.submit(**SMALL))
+    video = tmp_path / "video.mp4"
+    video.write_bytes(local.server.get(job["output_video_url"]).content)
+    assert vidgen(["--url", local.server.url, "reproduce", str(video), "--json"]) == 0
+    verdict = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert verdict["job_id"] != job["id"]
+    assert verdict["equal"] in ("bytes", "frames") and verdict["frames"] == 25
+
+
 def test_a_new_model_costs_one_card(local):
     model = local.server.get("/api/v1/models/local:mine").json()
     assert (model["name"], model["is_available"], model["unavailable_reason"]) == ("Mine", True, None)
@@ -143,7 +155,7 @@ def test_a_new_model_costs_one_card(local):
 
 
 def test_previews_are_shown_while_it_renders(local):
-    job = {**SMALL, "num_inference_steps": 60, "user_prompt": "x", "max_shots": 1}
+    job = {**SMALL, "num_inference_steps": 12, "user_prompt": "x", "max_shots": 1}
     heard(local.server, {**job, "reference_image": upload(local.server)})
     job = local.server.get("/api/v1/jobs").json()["jobs"][0]
     preview = local.server.get(job["storyboard"]["shots"][0]["preview_url"])
@@ -153,7 +165,7 @@ def test_previews_are_shown_while_it_renders(local):
 
 
 @pytest.mark.parametrize(("phase", "step", "how"), [
-    ("load", 1, "SIGKILL"), ("render", 2, "SIGSEGV"), ("decode", 2, "SIGKILL"), ("encode", 3, "SIGSEGV"),
+    ("load", 1, "SIGKILL"), ("render", 2, "SIGSEGV"),
 ])
 def test_a_pipeline_that_dies_is_replaced_and_the_job_completes(local, phase, step, how):
     """``tests/inference/test_deaths.py`` has every death in every phase, with a backend that starts faster."""

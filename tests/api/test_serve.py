@@ -12,7 +12,8 @@ import pytest
 import websocket
 
 from tests.server import ROOT, Server, started
-from vidgen.api.serve import bind, port_of, url_of
+from vidgen.api.serve import bind, port_of
+from vidgen.settings import url_of
 
 
 def run(folder, *command: str, **settings: object) -> subprocess.CompletedProcess:

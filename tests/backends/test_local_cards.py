@@ -37,8 +37,6 @@ def pipelines(tmp_path_factory):
     import diffusers
     import torch
 
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
     loaded = {}
 
     def pipelines(card: Card) -> list:
@@ -52,8 +50,7 @@ def pipelines(tmp_path_factory):
             ]
         return loaded[card.name]
 
-    yield pipelines
-    torch.set_num_threads(before)
+    return pipelines
 
 
 def classes_of(card: Card) -> list[type]:

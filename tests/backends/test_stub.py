@@ -200,7 +200,6 @@ CHANGES = {
     "negative caption": {"negative_prompt": "text"},
     "guidance": {"parameters": {"guidance_scale": 7.0, "motion_bucket_id": 127}},
     "motion": {"parameters": {"guidance_scale": 7.5, "motion_bucket_id": 128}},
-    "shot": {"index": 1},
 }
 
 

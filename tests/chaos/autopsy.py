@@ -16,12 +16,13 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from zipfile import BadZipFile, ZipFile
 
 from imageio_ffmpeg import get_ffmpeg_exe
 from PIL import Image
 
 ENDED = ("completed", "failed", "cancelled")
-FINAL = "final_output.mp4"
+FINAL, SHEET = "final_output.mp4", "sheet.jpg"
 
 LOST = "acknowledged jobs lost"
 TWICE = "jobs finished twice"
@@ -32,7 +33,7 @@ BACKWARDS = "statuses moved backwards"
 UNFINISHED = "acknowledged jobs not completed in the end"
 ZEROS = (LOST, TWICE, RENDERED_AGAIN, TORN, DATABASE, BACKWARDS, UNFINISHED)
 
-_PUBLISHED = re.compile(r"[a-z0-9_]+\.(mp4|jpg|png|webp|json)")
+_PUBLISHED = re.compile(r"[a-z0-9_]+\.(mp4|jpg|png|webp|json|zip)")
 _ORDER = {"queued": 0, "processing": 1, "completed": 2, "failed": 2, "cancelled": 2}
 
 
@@ -161,7 +162,7 @@ def _read_tables(db: sqlite3.Connection, found: Findings) -> None:
         found.jobs[row["id"]] = row["status"]
         if row["idempotency_key"]:
             found.keys[row["idempotency_key"]] = row["id"]
-    for row in db.execute('SELECT job_id, "index", status, num_frames, video FROM shots'):
+    for row in db.execute('SELECT job_id, "index", status, num_frames, video, frames FROM shots'):
         found.shots[row["job_id"], row["index"]] = row
     for row in db.execute("SELECT job_id, shot_index, status, attempts, staged FROM steps WHERE kind = 'render'"):
         found.renders[row["job_id"], row["shot_index"]] = row
@@ -219,8 +220,12 @@ def _torn(workspace: Path, found: Findings) -> Iterator[Fault]:
         if clip is None:
             yield Fault(TORN, f"{job_id} shot {index} is completed and has no clip")
     for job_id, status in found.jobs.items():
-        if status == "completed" and (job_id, FINAL) not in found.files:
-            yield Fault(TORN, f"{job_id} is completed and has no {FINAL}")
+        for name in (FINAL, SHEET):
+            if status == "completed" and (job_id, name) not in found.files:
+                yield Fault(TORN, f"{job_id} is completed and has no {name}")
+    for (job_id, index), shot in found.shots.items():
+        if shot["frames"] and (job_id, shot["frames"]) not in found.files:
+            yield Fault(TORN, f"{job_id} shot {index} has no {shot['frames']}")
 
 
 def _frames(found: Findings, job_id: str, name: str) -> int | None:
@@ -240,12 +245,19 @@ def _damage(path: Path, file: File, frames: int | None) -> str | None:
             return decode(path, frames)
         if path.suffix == ".json":
             json.loads(path.read_text("utf-8"))
+        elif path.suffix == ".zip":
+            return _unpacked(path)
         else:
             with Image.open(path) as image:
                 image.load()
-    except (OSError, ValueError, SyntaxError) as e:
+    except (OSError, ValueError, SyntaxError, BadZipFile) as e:
         return f"{type(e).__name__}: {e}"
     return None
+
+
+def _unpacked(path: Path) -> str | None:
+    with ZipFile(path) as archive:
+        return f"{broken} in it is torn" if (broken := archive.testzip()) else None
 
 
 def decode(path: Path, frames: int | None = None) -> str | None:

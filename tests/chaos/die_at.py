@@ -25,7 +25,7 @@ KINDS = (COMMIT, RENAME, FSYNC)
 WHENS = ("before", "after")
 JOB = {
     "user_prompt": "a forest at dawn, then a lake, then the sea", "model_id": "stub:animatic", "max_shots": 3,
-    "width": 64, "height": 64, "num_frames": 5, "continuity": "chain", "seed": 1,
+    "width": 64, "height": 64, "num_frames": 5, "continuity": "chain", "seed": 1, "save_frames": True,
 }
 KEY = "the-job"
 WAIT_S = 60.0

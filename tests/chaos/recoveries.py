@@ -114,9 +114,11 @@ def deaths(folder: Path, jobs: int, seed: int, report: Callable[[str], None]) ->
     return _run(folder, rng, plans, report, within_s=WITHIN_S, stall_s=60)
 
 
-def silences(folder: Path, rounds: int, seed: int, report: Callable[[str], None]) -> Recoveries:
-    """A child that falls silent in every way, so many times."""
-    plans = (plan for _ in range(rounds) for plan in SILENT)
+def silences(
+    folder: Path, rounds: int, seed: int, report: Callable[[str], None], *, every: int = 1
+) -> Recoveries:
+    """A child that falls silent in every way, or in every *every*-th, so many times."""
+    plans = (plan for _ in range(rounds) for plan in SILENT[::every])
     return _run(folder, Random(seed), plans, report, within_s=STALL_S + WITHIN_S, stall_s=STALL_S)
 
 

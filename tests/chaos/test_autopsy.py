@@ -16,7 +16,8 @@ def finished(tmp_path_factory):
     root = tmp_path_factory.mktemp("finished") / "workspace"
     engine = make_engine(root)
     engine.start()
-    wait(engine, engine.submit(ask(max_shots=2, user_prompt="a lake, a hill"), "key")[0].id)
+    request = ask(max_shots=2, user_prompt="a lake, a hill", save_frames=True)
+    wait(engine, engine.submit(request, "key")[0].id)
     engine.close(5)
     return root
 
@@ -51,7 +52,9 @@ def test_an_empty_workspace_is_sound(tmp_path):
 
 
 @pytest.mark.parametrize("cut", [1, 100, 2000])
-@pytest.mark.parametrize("name", [FINAL, "shot_001.mp4", "shot_002_poster.jpg", "final_output.json"])
+@pytest.mark.parametrize(
+    "name", [FINAL, "shot_001.mp4", "shot_002_poster.jpg", "final_output.json", "shot_001_frames.zip"]
+)
 def test_a_file_that_lost_its_end_is_torn(workspace, name, cut):
     path, = workspace.rglob(name)
     with path.open("rb+") as file:
@@ -59,8 +62,9 @@ def test_a_file_that_lost_its_end_is_torn(workspace, name, cut):
     assert kinds(examine(workspace).faults) == {TORN}
 
 
-def test_a_finished_shot_without_its_clip_is_torn(workspace):
-    path, = workspace.rglob("shot_001.mp4")
+@pytest.mark.parametrize("name", ["shot_001.mp4", "shot_002_frames.zip", "sheet.jpg"])
+def test_a_finished_job_without_one_of_its_files_is_torn(workspace, name):
+    path, = workspace.rglob(name)
     path.unlink()
     assert kinds(examine(workspace).faults) == {TORN}
 

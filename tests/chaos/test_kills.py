@@ -1,11 +1,8 @@
 """A few cycles of what ``make chaos`` does two hundred times."""
 
-import pytest
-
 from tests.chaos.kills import run
 
 
-@pytest.mark.timeout(300)
 def test_a_few_deaths_of_the_real_server_lose_nothing(tmp_path):
     world = run(tmp_path / "kills", cycles=3, seed=11, report=lambda line: None, posters=1)
     assert world.faults == []

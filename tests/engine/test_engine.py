@@ -319,7 +319,6 @@ def test_the_video_of_an_unfinished_job_is_a_conflict(start):
 
 
 @pytest.mark.parametrize(("values", "field"), [
-    ({"save_frames": True}, "save_frames"),
     ({"focus": (0.2, 0.2)}, "focus"),
     ({"model_id": "stub:still"}, "model_id"),
     ({"keyframe_model_id": "stub:animatic"}, "keyframe_model_id"),

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from vidgen.engine import lifecycle
+from vidgen.engine.accepted import Posting
 from vidgen.engine.control import PATIENCE, StepControl
 from vidgen.engine.forecast import ESTIMATED, MEASURED, UNTIMED, Fit, Forecasts
 from vidgen.engine.intake import Intake
@@ -14,6 +15,7 @@ from vidgen.engine.outline import digest
 from vidgen.engine.outlook import NEAR, Outlook, first_free
 from vidgen.engine.references import References
 from vidgen.engine.specs import list_work
+from vidgen.engine.starts import Start
 from vidgen.engine.timings import RECENT_RUNS, Clock, Figure
 from vidgen.errors import InvalidInput
 from vidgen.media.files import Workspace
@@ -289,7 +291,7 @@ def planned(db, job_id: str, num_shots: int, lane: Lane = Lane.CPU) -> None:
         Shot(jobs.shot_id(i), i, "a", CameraMove.STATIC, 1.0, i, ShotStatus.PENDING, job.effective.num_frames)
         for i in range(num_shots)
     ]
-    work = list_work(job, num_shots, lane, None)
+    work = list_work(job, shots, [Start.TEXT] * num_shots, lane, None)
     db.write(lambda tx: lifecycle.planned(tx, step, ("storyboard_1", "T"), shots, work))
 
 
@@ -548,7 +550,7 @@ def test_what_can_never_fit_is_refused_in_the_words_of_who_knows_and_a_dry_run_s
     fit = Fit(False, reason="it needs 30 GB and there are 24; 512 x 512 would fit", field="width")
     refusing = intake(lambda accepted: fit)
     with pytest.raises(InvalidInput) as refused:
-        refusing.take(ask(), None)
+        refusing.take(lambda: Posting(ask()), None, "")
     assert [(e.field, e.message) for e in refused.value.fields] == [("width", fit.reason)]
     said = refusing.dry_run(ask(dry_run=True))
     assert (said["fits"], said["fit_note"]) == (False, fit.reason)
@@ -568,8 +570,8 @@ def test_hosted_renders_have_the_price_of_their_cards(intake):
 
 def test_a_job_that_is_taken_is_answered_with_when(intake, teach, db):
     teach(stub(1, num_steps=4, width=1024, height=576, num_frames=25, parameters="x"), 2.0)
-    first, _ = intake().take(ask(), None)
-    again, _ = intake().take(ask(), None)
+    first, _ = intake().take(lambda: Posting(ask()), None, "")
+    again, _ = intake().take(lambda: Posting(ask()), None, "")
     assert (first.position, first.eta_seconds) == (1, pytest.approx(PLAN_S + 2 + JOIN_S, abs=0.05))
     assert again.position == 2 and again.estimated_start is not None
     stored = db.read(lambda conn: jobs.get(conn, first.id))

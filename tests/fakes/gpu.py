@@ -1,8 +1,8 @@
 """Backends for the GPU lane that fail where they are told to, and the door through which a server finds them.
 
-``trial`` needs neither torch nor a GPU (see ``trial.py``); ``mortal`` and ``scarce`` are the real local
-backend (see ``mortal.py`` and ``scarce.py``). They read in a file when something happens to them, and how, since no
-parameter of a job could say it.
+``trial`` needs neither torch nor a GPU (see ``trial.py``), nor does ``watched``, which is that with pictures;
+``mortal`` and ``scarce`` are the real local backend (see ``mortal.py`` and ``scarce.py``). They read in a file when
+something happens to them, and how, since no parameter of a job could say it.
 """
 
 import os
@@ -32,7 +32,7 @@ def install(folder: Path) -> dict[str, str]:
     metadata.mkdir(parents=True)
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: gpu-trials\nVersion: 1.0\n")
     offered = "trial = tests.fakes.trial:TrialBackend\nmortal = tests.fakes.mortal:MortalBackend\n"
-    offered += "scarce = tests.fakes.scarce:ScarceBackend\n"
+    offered += "scarce = tests.fakes.scarce:ScarceBackend\nwatched = tests.fakes.watched:WatchedBackend\n"
     (metadata / "entry_points.txt").write_text(f"[vidgen.backends]\n{offered}")
     plan_deaths(folder)
     return {"PYTHONPATH": os.pathsep.join([str(folder), str(ROOT)]), DEATHS: str(folder / "deaths")}
@@ -54,9 +54,9 @@ def release(folder: Path, how: str = GO) -> None:
 
 def meet(how: str, control: Control, folder: Path) -> None:
     """What is planned happens: a signal's name; ``exit``; ``raise``, as a bug does; ``hang``, which lives on and says
-    nothing; ``fail``; ``oom``, out of memory with no way on; ``sink``, out of memory with a mode left, in models that
-    know how; ``scarce``, torch's own error; ``hold`` and what begins so, which waits for :func:`release` and hears a
-    cancel.
+    nothing; ``fail``; ``give-up``, which no other attempt helps; ``oom``, out of memory with no way on; ``sink``, out
+    of memory with a mode left, in models that know how; ``scarce``, torch's own error; ``hold`` and what begins so,
+    which waits for :func:`release` and hears a cancel.
     """
     if how.startswith("SIG"):
         os.kill(os.getpid(), signal.Signals[how])
@@ -67,6 +67,8 @@ def meet(how: str, control: Control, folder: Path) -> None:
         raise RuntimeError("a secret path /root/x")
     elif how == "fail":
         raise StepFailed("it failed as planned")
+    elif how == "give-up":
+        raise StepFailed("it cannot be done as planned", retryable=False)
     elif how == "oom":
         raise OutOfVram("it needs more memory than there is")
     elif how == "sink":

@@ -22,10 +22,10 @@ import io
 import json
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tests.fakes.gpu import DEATHS, DyingControl, RanOut
 from vidgen.backend import (
@@ -43,6 +43,9 @@ from vidgen.errors import OutOfVram
 from vidgen.media.video import ClipWriter
 from vidgen.types import Clip, Lane, RenderSpec, Still
 
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
 MB = 2**20
 CHUNK = 8
 GPU = "TEST_NVML"
@@ -55,12 +58,12 @@ NEEDS_IMAGE = "{ image_to_video = true, reads_text = false }"
 CARD = """
 provider = "{provider}"
 name = "{name}"
-title = "Trial"
-description = "Grey frames, through the inference process"
+title = "{title}"
+description = "{title} frames, through the inference process"
 capabilities = {capabilities}
-width = {{ default = 64, min = 16, max = 256, step = 2 }}
-height = {{ default = 64, min = 16, max = 256, step = 2 }}
-frames = {{ default = 5, min = 1, max = 99 }}
+width = {{ default = {width}, min = 16, max = 1024, step = 2 }}
+height = {{ default = {height}, min = 16, max = 1024, step = 2 }}
+frames = {{ default = {frames}, min = 1, max = 99 }}
 fps = {{ default = 8, min = 1, max = 30 }}
 steps = {{ default = 4, min = 1, max = 1000, step = 1 }}
 memory = {{ ram_gb = 0.01 }}
@@ -75,11 +78,12 @@ step_seconds = {{ type = "number", min = 0, max = 60, description = "Of one deno
 
 
 def card(
-    name: str, provider: str = "trial", *, capabilities: str = VIDEO, keyframe_model: str | None = None, **backend: Any
+    name: str, provider: str = "trial", *, title: str = "Grey", capabilities: str = VIDEO,
+    keyframe_model: str | None = None, width: int = 64, height: int = 64, frames: int = 5, **backend: Any,
 ) -> str:
     """The text of a trial card; *backend* is its table of that name."""
     return CARD.format(
-        provider=provider, name=name, capabilities=capabilities,
+        provider=provider, name=name, title=title, capabilities=capabilities, width=width, height=height, frames=frames,
         keyframes=f'keyframe_model = "{keyframe_model}"' if keyframe_model else "",
         backend="\n".join(f"{key} = {_toml(value)}" for key, value in backend.items()),
     )
@@ -171,7 +175,8 @@ class TrialBackend(Backend):
         measured = {"pid": os.getpid(), "peak_vram_bytes": peak, "denoise_seconds": time.monotonic() - began}
         made = {"mode": self._modes[model.id]} | ({"ran_out": ran_out} if ran_out else {})
         if model.capabilities.text_to_image:
-            return _still(shot, measured, made)
+            self.draw(shot).save(shot.output, "PNG")
+            return Still(shot.output, shot.width, shot.height, measured, made)
         if model.backend.get("at_once", False):
             return self._write(model, shot, control, measured, made)
         return lambda: self._write(model, shot, control, measured, made)
@@ -179,10 +184,28 @@ class TrialBackend(Backend):
     def versions(self) -> Mapping[str, str]:
         return {"trial": "1"}
 
+    def preview(self, shot: RenderSpec, step: int) -> bytes:
+        """A small JPEG, as it stands after this denoising step."""
+        from PIL import Image
+
+        Image.new("L", (16, 16), _grey(shot, 1)).save(data := io.BytesIO(), "JPEG")
+        return data.getvalue()
+
+    def draw(self, shot: RenderSpec) -> "Image":
+        """A picture, where the model makes those."""
+        from PIL import Image
+
+        return Image.new("RGB", (shot.width, shot.height), (_grey(shot, 1),) * 3)
+
+    def frames(self, shot: RenderSpec) -> Iterator[bytes]:
+        """The clip's frames, RGB."""
+        for i in range(1, shot.num_frames + 1):
+            yield bytes([_grey(shot, i)]) * (shot.width * shot.height * 3)
+
     def _denoise(self, model: Card, shot: RenderSpec, control: Control, i: int, ran_out: list[str]) -> None:
         try:
             self._take(model, self.footprint(model, shot, self._modes[model.id]).peak_bytes)
-            control.step("render", i, shot.num_inference_steps, lambda: _picture(shot))
+            control.step("render", i, shot.num_inference_steps, lambda: self.preview(shot, i))
         except RanOut:
             before, after = self._modes[model.id], self._sink(model)
             ran_out.append(f"render {i} of {shot.num_inference_steps}: {before} -> {after}")
@@ -230,20 +253,13 @@ class TrialBackend(Backend):
             shot.output, width=shot.width, height=shot.height, fps=shot.fps, encoder=self.config.encoder,
             tick=control.check,
         ) as writer:
-            for i in range(1, shot.num_frames + 1):
-                writer.write(bytes([_grey(shot, i)]) * (shot.width * shot.height * 3))
+            for i, frame in enumerate(self.frames(shot), start=1):
+                writer.write(frame)
                 _rest(model.backend.get("encode_seconds", 0), control)
                 control.step("encode", i, shot.num_frames)
         control.note("attempt", f"attempt {shot.attempt}, {shot.seed}")
         _note("encoded", model.name, shot.seed)
         return Clip(shot.output, shot.width, shot.height, shot.num_frames, shot.fps, measured, made)
-
-
-def _still(shot: RenderSpec, measured: Mapping[str, float], made: Mapping[str, Any]) -> Still:
-    from PIL import Image
-
-    Image.new("RGB", (shot.width, shot.height), (_grey(shot, 1),) * 3).save(shot.output, "PNG")
-    return Still(shot.output, shot.width, shot.height, measured, made)
 
 
 def _resident(model: Card, mode: str) -> int:
@@ -256,13 +272,6 @@ def _capacity() -> float:
         return float("inf")
     card = json.loads(Path(os.environ[GPU]).read_text())["gpus"][0]
     return card["total"] - card["reserved"] - sum(process["used"] for process in card["processes"])
-
-
-def _picture(shot: RenderSpec) -> bytes:
-    from PIL import Image
-
-    Image.new("L", (16, 16), _grey(shot, 1)).save(data := io.BytesIO(), "JPEG")
-    return data.getvalue()
 
 
 def _grey(shot: RenderSpec, i: int) -> int:

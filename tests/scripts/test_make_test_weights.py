@@ -36,17 +36,6 @@ pytestmark = pytest.mark.filterwarnings(
 each = pytest.mark.parametrize("name", PIPELINES)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Networks this small are slower on several."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     """The folder of a class's pipeline, written once."""

@@ -12,9 +12,10 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from vidgen.errors import StartRefused
-from vidgen.store import database, state
+from vidgen.store import database, log, state
 from vidgen.store.database import HEAD, Database
 from vidgen.store.schema import metadata
+from vidgen.types import EventType
 
 
 def schema_of(path):
@@ -73,6 +74,17 @@ def test_a_write_is_seen_by_readers_once_it_returns(db):
     for value in range(20):
         db.write(lambda tx, value=value: state.put(tx, "n", value))
         assert db.read(lambda conn: state.get(conn, "n")) == value
+
+
+def test_a_read_sees_one_state_however_much_is_committed_meanwhile(db, begin):
+    def query(conn):
+        before = log.last_seq(conn, job_id)
+        db.write(lambda tx: log.append(tx, job_id, EventType.NOTE, {}))
+        return before, log.last_seq(conn, job_id)
+
+    job_id = begin()
+    before, after = db.read(query)
+    assert before == after < db.read(lambda conn: log.last_seq(conn, job_id))
 
 
 def test_what_is_posted_before_closing_is_kept(tmp_path):

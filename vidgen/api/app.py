@@ -9,12 +9,31 @@ from fastapi.openapi.utils import get_openapi
 
 from vidgen import __doc__ as summary
 from vidgen import __version__
-from vidgen.api import docs, errors, files, gpu, health, jobs, live, models, queue, storyboards, streams, uploads
+from vidgen.api import (
+    docs,
+    errors,
+    files,
+    gpu,
+    health,
+    jobs,
+    live,
+    models,
+    queue,
+    session,
+    storyboards,
+    streams,
+    studio,
+    uploads,
+)
 from vidgen.api.calls import SlowCalls
 from vidgen.api.channels import Channels
 from vidgen.api.cors import Cors, Origins
 from vidgen.api.guard import OPEN_PATHS, Guard
 from vidgen.api.keys import Keys, keys_of
+from vidgen.api.openai import models as openai_models
+from vidgen.api.openai import videos as openai_videos
+from vidgen.api.openai.cursors import Cursors
+from vidgen.api.openai.repeats import Repeats
 from vidgen.engine.engine import Engine
 
 DESCRIPTION = """A prompt, perhaps an image, in; one finished video out. Progress comes over a WebSocket at
@@ -32,11 +51,15 @@ def create_app(engine: Engine, keys: Keys | None = None) -> FastAPI:
         title="vidgen", version=__version__, summary=summary.strip(), description=DESCRIPTION, lifespan=_lifespan,
         docs_url=None, redoc_url=None, redirect_slashes=False, telemetry=SILENT,
     )
-    app.state.engine = engine
-    for part in (health, models, jobs, streams, queue, gpu, storyboards, uploads, docs):
+    app.state.engine, app.state.keys = engine, keys
+    app.state.repeats, app.state.cursors = Repeats(engine), Cursors()
+    for part in (
+        health, models, jobs, streams, queue, gpu, storyboards, uploads, session, openai_videos, openai_models, docs,
+    ):
         app.include_router(part.router)
     app.include_router(files.strict)
     app.include_router(files.router)
+    app.include_router(studio.pages())
     live.add_socket(app)
     errors.install(app)
     origins = Origins(engine.settings.enable_cors, engine.settings.cors_origins)

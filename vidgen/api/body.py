@@ -1,4 +1,4 @@
-"""What a request's query and JSON body may look like before their fields are checked: nothing twice, nothing unknown.
+"""What a request's query, JSON body or form may look like before its fields are checked: nothing twice or unknown.
 
 JSON is read strictly: UTF-8, no duplicate keys, no NaN, no number beyond 64 bits, no lone surrogate, bounded depth.
 """
@@ -6,14 +6,18 @@ JSON is read strictly: UTF-8, no duplicate keys, no NaN, no number beyond 64 bit
 import json
 import math
 from collections import Counter
-from collections.abc import Callable, Collection, Coroutine
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine
+from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
+from starlette.datastructures import FormData
+from starlette.exceptions import HTTPException
 
-from vidgen.api.limits import MAX_EXACT_FLOAT, MAX_FIELD_CHARS, MAX_JSON_DEPTH, MAX_JSON_INTEGER
+from vidgen.api.limits import MAX_EXACT_FLOAT, MAX_FIELD_CHARS, MAX_JSON_DEPTH, MAX_JSON_INTEGER, MAX_NAME_CHARS
 from vidgen.errors import FieldError, InvalidInput
+from vidgen.media.files import full_disk_is_ours
 
 
 class StrictRoute(APIRoute):
@@ -47,7 +51,8 @@ class JsonRequest(Request):
         """
         data = await self.body()
         if data:
-            _check_content_type(self.headers.get("content-type", ""))
+            if content_type(self) != "application/json":
+                raise InvalidInput.of("Content-Type", "must be application/json")
             self.parsed = parse_json(data)
 
     async def json(self) -> Any:
@@ -65,9 +70,39 @@ def check_query(request: Request, known: Collection[str]) -> None:
         raise InvalidInput(*wrong[:5])
 
 
-def _check_content_type(value: str) -> None:
-    if value.partition(";")[0].strip().lower() != "application/json":
-        raise InvalidInput.of("Content-Type", "must be application/json")
+def content_type(request: Request) -> str:
+    """Without its parameters, in lower case."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+@asynccontextmanager
+async def open_form(
+    request: Request, *, files: int, fields: int, part_bytes: int, otherwise: str
+) -> AsyncIterator[FormData]:
+    """The request's form; its temporary files are closed at the end.
+
+    :param files: at most so many, and at most so many *fields* beside, of *part_bytes* each.
+    :param otherwise: what is said of a body that is not such a form.
+    :raises InvalidInput: naming ``body``.
+    :raises DiskLow: there is no room for a file.
+    """
+    try:
+        with full_disk_is_ours():
+            form = await request.form(max_files=files, max_fields=fields, max_part_size=part_bytes)
+    except HTTPException as e:
+        if e.status_code != 400:
+            raise
+        raise _wrong(otherwise) from None
+    try:
+        yield form
+    finally:
+        await form.close()
+
+
+def shown_name(name: str | None) -> str:
+    """The client's own name for a file, to show: its last part, printable, bounded."""
+    last = (name or "").replace("\\", "/").rpartition("/")[2]
+    return "".join(c for c in last if c.isprintable())[:MAX_NAME_CHARS] or "image"
 
 
 def parse_json(data: bytes) -> Any:

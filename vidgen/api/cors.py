@@ -24,13 +24,14 @@ class Origins:
         self.listed = frozenset(origin.rstrip("/").lower() for origin in listed) if enabled else frozenset()
 
     def allow(self, origin: str, host: str) -> bool:
-        return self.everyone or origin.lower() in self.listed or _same(origin, host)
+        return self.everyone or origin.lower() in self.listed or is_same(origin, host)
 
     def header(self, origin: str) -> str:
         return "*" if self.everyone else origin
 
 
-def _same(origin: str, host: str) -> bool:
+def is_same(origin: str, host: str) -> bool:
+    """Whether a page of *origin* was served under the name in the Host header."""
     try:
         return bool(host) and urlsplit(origin).netloc.lower() == host.lower()
     except ValueError:                      # such as http://[

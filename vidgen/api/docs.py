@@ -5,7 +5,7 @@ from functools import cache
 from pathlib import Path
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import HTMLResponse, RedirectResponse
+from fastapi.responses import HTMLResponse
 
 from vidgen.api.files import answer_file
 from vidgen.errors import NotFound
@@ -56,11 +56,6 @@ ICON = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16">
 """
 
 router = APIRouter(include_in_schema=False)
-
-
-@router.get("/")
-async def get_root() -> Response:
-    return RedirectResponse("/docs")
 
 
 @router.get("/docs")

@@ -1,6 +1,7 @@
 """The one shape of every error answer, and the handlers that bring every failure into it.
 
-What is ours says what it says; what is not becomes "internal error" and an id that is in the log.
+What is ours says what it says; what is not becomes "internal error" and an id that is in the log. Under ``/v1/`` the
+shape is OpenAI's.
 """
 
 import logging
@@ -15,9 +16,10 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
-from starlette.types import Scope
+from starlette.types import Receive, Scope, Send
 
 from vidgen.api.limits import MAX_FIELD_CHARS, MAX_FIELDS_NAMED, MAX_MESSAGE_CHARS
+from vidgen.api.openai.errors import is_openai, openai_body, openai_headers
 from vidgen.errors import FieldError, InvalidInput, QueueFull, Unauthorized, VidgenError
 
 log = logging.getLogger(__name__)
@@ -33,15 +35,31 @@ def timestamp(seconds: float | None = None) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
+class ProblemResponse(JSONResponse):
+    """An error answer; which shape it has, the path that was asked for decides."""
+
+    def __init__(
+        self, status: int, title: str, detail: str, code: str, fields: Sequence[FieldError], headers: Mapping[str, str]
+    ):
+        body: dict[str, Any] = {"error": title, "detail": detail, "timestamp": timestamp(), "code": code}
+        if fields:
+            body["fields"] = [{"field": f.field, "message": f.message} for f in fields]
+        super().__init__(body, status, dict(headers))
+        self._openai = openai_body(status, detail, code, fields), {**headers, **openai_headers(status, code)}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if not is_openai(scope["path"]):
+            return await super().__call__(scope, receive, send)
+        body, headers = self._openai
+        return await JSONResponse(body, self.status_code, headers)(scope, receive, send)
+
+
 def problem(
     status: int, title: str, detail: str, code: str,
     fields: Sequence[FieldError] = (), headers: Mapping[str, str] | None = None,
 ) -> JSONResponse:
     """An error answer."""
-    body: dict[str, Any] = {"error": title, "detail": detail, "timestamp": timestamp(), "code": code}
-    if fields:
-        body["fields"] = [{"field": f.field, "message": f.message} for f in fields]
-    return JSONResponse(body, status, dict(headers or {}))
+    return ProblemResponse(status, title, detail, code, fields, headers or {})
 
 
 def problem_of(error: VidgenError) -> JSONResponse:

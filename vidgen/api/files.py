@@ -25,6 +25,7 @@ from vidgen.errors import NotFound
 CHUNK_BYTES = 256 * KB
 TYPES = {
     ".mp4": "video/mp4", ".png": "image/png", ".jpg": "image/jpeg", ".webp": "image/webp", ".json": "application/json",
+    ".zip": "application/zip",
 }
 
 router = APIRouter(tags=["Files"])
@@ -140,7 +141,8 @@ def _asked_range(request: Request, file: OpenFile) -> tuple[int, int] | None:
 BYTES = {"schema": {"type": "string", "format": "binary"}}
 
 
-def _described(content: dict[str, Any]) -> dict[int | str, dict[str, Any]]:
+def described(content: dict[str, Any]) -> dict[int | str, dict[str, Any]]:
+    """The OpenAPI description of the answers that :func:`answer_file` gives."""
     return {
         200: {"description": "The file", "content": content},
         206: {"description": "The part asked for", "content": content},
@@ -148,8 +150,8 @@ def _described(content: dict[str, Any]) -> dict[int | str, dict[str, Any]]:
     }
 
 
-VIDEO = _described({"video/mp4": BYTES})
-FILE = _described({kind: {} if kind == "application/json" else BYTES for kind in TYPES.values()})
+VIDEO = described({"video/mp4": BYTES})
+FILE = described({kind: {} if kind == "application/json" else BYTES for kind in TYPES.values()})
 
 
 CONDITIONS = {"parameters": [

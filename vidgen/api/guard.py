@@ -1,6 +1,6 @@
 """In front of everything: may this caller speak, from this page, to this name, and not say more than is taken.
 
-Pure ASGI; knows routes only as those that need no key and the one that takes a large body.
+Pure ASGI; knows routes only as those that need no key and those that take a large body.
 """
 
 import asyncio
@@ -17,8 +17,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from vidgen.api.cors import Origins
 from vidgen.api.errors import internal, problem_of
-from vidgen.api.keys import Keys, answered_subprotocol, keys_in_subprotocols
-from vidgen.api.limits import BODY_IDLE_S, BODY_TOTAL_S, MAX_BODY_BYTES, MAX_ENVELOPE_BYTES
+from vidgen.api.keys import Keys, answered_subprotocol, keys_in_headers, keys_in_subprotocols
+from vidgen.api.limits import BODY_IDLE_S, BODY_TOTAL_S, MAX_BODY_BYTES, MAX_ENVELOPE_BYTES, MAX_VIDEO_BODY_BYTES
+from vidgen.api.openai.errors import is_openai
+from vidgen.api.session import is_signed_in, sign_in_page, wants_page
 from vidgen.errors import Forbidden, TooLarge, Unauthorized, VidgenError
 from vidgen.media.images import MAX_UPLOAD_BYTES
 from vidgen.settings import Settings
@@ -29,7 +31,9 @@ OPEN_PATHS = frozenset({"/api/v1/health", "/api/v1/ready"})
 HEAD = "vidgen.head"
 """In the scope of a HEAD request: it wants no body, so whoever makes a long one need not."""
 
-UPLOAD_PATH = "/api/v1/upload"
+BODY_LIMITS = {"/api/v1/upload": MAX_UPLOAD_BYTES + MAX_ENVELOPE_BYTES, "/v1/videos": MAX_VIDEO_BODY_BYTES}
+"""Paths that take a large body: images."""
+
 FORWARDING = frozenset({
     b"forwarded", b"via", b"x-real-ip", b"x-client-ip", b"x-cluster-client-ip", b"x-original-forwarded-for",
     b"x-envoy-external-address", b"true-client-ip", b"cf-connecting-ip", b"cf-ray", b"fly-client-ip",
@@ -52,7 +56,7 @@ class Guard:
         try:
             self.check(scope)
         except VidgenError as e:
-            return await self._refuse(problem_of(e), scope, receive, send)
+            return await self._refuse(refusal(e, scope), scope, receive, send)
         if scope["type"] == "websocket":
             scope["vidgen.subprotocol"] = answered_subprotocol(scope.get("subprotocols", ()))
             return await self.app(scope, receive, send)
@@ -78,11 +82,10 @@ class Guard:
             _check_length(headers.get("content-length"), body_limit(scope["path"]))
 
     def _has_key(self, scope: Scope, headers: Headers) -> bool:
-        given = headers.getlist("x-api-key") + keys_in_subprotocols(scope.get("subprotocols", ()))
-        scheme, _, token = headers.get("authorization", "").partition(" ")
-        if scheme.lower() == "bearer":
-            given.append(token.strip())
-        return self.keys.match(given) or (self.keys.loopback_free and from_loopback(scope))
+        given = keys_in_headers(headers) + keys_in_subprotocols(scope.get("subprotocols", ()))
+        if self.keys.match(given) or (self.keys.loopback_free and from_loopback(scope)):
+            return True
+        return is_signed_in(scope, headers, self.keys)
 
     async def _refuse(self, answer: Response, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket" and "websocket.http.response" not in scope.get("extensions", {}):
@@ -115,15 +118,22 @@ class Guard:
             log.debug("request", extra={"method": scope["method"], "path": scope["path"], "status": status, "ms": took})
 
 
+def refusal(error: VidgenError, scope: Scope) -> Response:
+    """The answer that *error* becomes, in the shape that the caller understands."""
+    if isinstance(error, Unauthorized) and wants_page(scope):
+        return sign_in_page()
+    return problem_of(error)
+
+
 def _add_headers(headers: MutableHeaders, path: str) -> None:
     headers.setdefault("X-Content-Type-Options", "nosniff")
-    if path.startswith("/api/"):
+    if path.startswith("/api/") or is_openai(path):
         headers.setdefault("Cache-Control", "no-store")
 
 
 def body_limit(path: str) -> int:
     """The most bytes that a body sent to *path* may have."""
-    return MAX_UPLOAD_BYTES + MAX_ENVELOPE_BYTES if path == UPLOAD_PATH else MAX_BODY_BYTES
+    return BODY_LIMITS.get(path, MAX_BODY_BYTES)
 
 
 def _too_large(limit: int) -> TooLarge:

@@ -1,24 +1,21 @@
-"""Jobs: post, list, read, cancel, reorder, delete; their recipe."""
+"""Jobs: post, edit, retry, list, read, cancel, reorder, delete; their versions, their recipe."""
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Body, Header, Query, Request, Response
+from fastapi import APIRouter, Body, Query, Response
 
 from vidgen.api.body import StrictRoute
 from vidgen.api.calls import EngineHere, Slow
-from vidgen.api.limits import MAX_IDEMPOTENCY_KEY_CHARS, MAX_PAGE, MAX_PAGE_SIZE, MAX_SEARCH_CHARS
-from vidgen.api.wire import JobAnswer, JobId, JobPage, Message, errors
+from vidgen.api.idempotency import IdempotencyKey
+from vidgen.api.limits import MAX_PAGE, MAX_PAGE_SIZE, MAX_SEARCH_CHARS
+from vidgen.api.wire import JobAnswer, JobId, JobPage, Message, Versions, errors
 from vidgen.api.wire_dry_run import DryRun
-from vidgen.errors import InvalidInput
-from vidgen.request import JobRequest, ModelId, PriorityRequest
+from vidgen.request import EditRequest, JobRequest, ModelId, PriorityRequest
+from vidgen.store.jobs import TimedJob
 from vidgen.types import JobStatus
 
 router = APIRouter(prefix="/api/v1/jobs", tags=["Jobs"], route_class=StrictRoute)
 
-IdempotencyKey = Annotated[str | None, Header(
-    min_length=1, max_length=MAX_IDEMPOTENCY_KEY_CHARS, pattern=r"^[!-~]+$",
-    description="The same key and body again answer 200 with the first job; the same key with another body, 409",
-)]
 EXAMPLES = {
     "prompt": {"summary": "A prompt", "value": {
         "user_prompt": "A peaceful forest at sunrise", "model_id": "stub:animatic", "max_shots": 3,
@@ -36,6 +33,15 @@ EXAMPLES = {
         "user_prompt": "Ocean waves at sunset", "model_id": "stub:animatic", "dry_run": True,
     }},
 }
+CHANGES = {
+    "text": {"summary": "Another text for one shot", "value": {
+        "shots": [{"id": "shot_002", "description": "A gull dives into the waves"}],
+    }},
+    "again": {"summary": "One shot again, differently", "value": {"shots": [{"id": "shot_002", "seed": None}]}},
+    "order": {"summary": "Shots in another order, one left out, one new", "value": {
+        "order": ["shot_002", {"description": "The sun sets", "camera_move": "pull_out"}],
+    }},
+}
 SOONER = {"sooner": {"summary": "Before those of priority 0", "value": {"priority": 5}}}
 
 
@@ -45,17 +51,12 @@ SOONER = {"sooner": {"summary": "Before those of priority 0", "value": {"priorit
     | errors(400, 404, 408, 409, 429, 503, 507),
 )
 def post_job(
-    request: Request, response: Response, engine: EngineHere,
-    job: Annotated[JobRequest, Body(openapi_examples=EXAMPLES)], idempotency_key: IdempotencyKey = None,
+    response: Response, engine: EngineHere, job: Annotated[JobRequest, Body(openapi_examples=EXAMPLES)],
+    idempotency_key: IdempotencyKey,
 ) -> JobAnswer | Response:
-    if len(request.headers.getlist("idempotency-key")) > 1:
-        raise InvalidInput.of("idempotency-key", "is given twice")
     if job.dry_run:
         return Response(DryRun.of(engine.dry_run(job)).model_dump_json(), media_type="application/json")
-    accepted, created = engine.submit(job, idempotency_key)
-    response.status_code = 201 if created else 200
-    response.headers["Location"] = f"/api/v1/jobs/{accepted.id}"
-    return JobAnswer.of(accepted)
+    return _posted(response, *engine.submit(job, idempotency_key))
 
 
 @router.get("", response_model=JobPage, summary="List jobs", responses=errors(400))
@@ -95,6 +96,38 @@ def cancel_job(engine: EngineHere, job_id: JobId) -> JobAnswer:
     return JobAnswer.of(engine.cancel(job_id))
 
 
+@router.post(
+    "/{job_id}/edits", status_code=201, response_model=JobAnswer,
+    summary="Post a new version of a job that has ended; only what changed is rendered",
+    responses={200: {"model": JobAnswer, "description": "The job of the same key"}}
+    | errors(400, 404, 408, 409, 429, 503, 507),
+)
+def edit_job(
+    response: Response, engine: EngineHere, job_id: JobId,
+    change: Annotated[EditRequest, Body(openapi_examples=CHANGES)], idempotency_key: IdempotencyKey,
+) -> JobAnswer:
+    return _posted(response, *engine.edit(job_id, change, idempotency_key))
+
+
+@router.post(
+    "/{job_id}/retry", status_code=201, response_model=JobAnswer,
+    summary="Post a job that failed or was cancelled once more; what it had finished is kept",
+    responses={200: {"model": JobAnswer, "description": "The job of the same key"}}
+    | errors(400, 404, 409, 429, 503, 507),
+)
+def retry_job(
+    response: Response, engine: EngineHere, job_id: JobId, idempotency_key: IdempotencyKey
+) -> JobAnswer:
+    return _posted(response, *engine.retry(job_id, idempotency_key))
+
+
+@router.get(
+    "/{job_id}/versions", response_model=Versions, summary="A job and its other versions", responses=errors(404)
+)
+def list_versions(engine: EngineHere, job_id: JobId) -> Versions:
+    return Versions(jobs=list(map(JobAnswer.of, engine.versions(job_id))))
+
+
 @router.delete(
     "/{job_id}", response_model=Message, summary="Cancel a job where it runs, and remove it with its files",
     responses=errors(404, 409),
@@ -107,3 +140,9 @@ async def delete_job(engine: EngineHere, slow: Slow, job_id: JobId) -> Message:
 @router.get("/{job_id}/recipe", summary="What determines the job's video", responses=errors(404))
 def get_recipe(engine: EngineHere, job_id: JobId) -> dict[str, Any]:
     return engine.recipe(job_id)
+
+
+def _posted(response: Response, job: TimedJob, created: bool) -> JobAnswer:
+    response.status_code = 201 if created else 200
+    response.headers["Location"] = f"/api/v1/jobs/{job.id}"
+    return JobAnswer.of(job)

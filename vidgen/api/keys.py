@@ -4,9 +4,11 @@ import hmac
 import os
 import re
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import unquote
+
+from starlette.datastructures import Headers
 
 from vidgen.errors import StartRefused
 from vidgen.settings import Settings
@@ -41,6 +43,38 @@ class Keys:
             for key in self._keys:
                 found |= hmac.compare_digest(candidate.encode(), key)
         return found
+
+    def cookie(self, given: Iterable[str]) -> tuple[str, str] | None:
+        """Name and value of a cookie that stands for the key among *given*; None where there is none.
+
+        The value proves the key and does not hold it: it opens this server for as long as the key does. The name is the
+        key's own too, since a browser sends the cookies of all ports of a host to each of them.
+        """
+        known = [candidate.encode() for candidate in given if self.match([candidate])]
+        if not known:
+            return None
+        nonce = secrets.token_hex(16)
+        return _cookie_name(known[0]), f"{nonce}.{_proof(known[0], nonce)}"
+
+    def match_cookies(self, cookies: Mapping[str, str]) -> bool:
+        """Whether one of *cookies* stands for a key."""
+        found = False
+        for key in self._keys:
+            nonce, _, proof = cookies.get(_cookie_name(key), "").partition(".")
+            found |= hmac.compare_digest(proof.encode(), _proof(key, nonce).encode())
+        return found
+
+    @property
+    def cookie_names(self) -> list[str]:
+        return [_cookie_name(key) for key in self._keys]
+
+
+def _proof(key: bytes, nonce: str) -> str:
+    return hmac.digest(key, b"vidgen session " + nonce.encode(), "sha256").hex()
+
+
+def _cookie_name(key: bytes) -> str:
+    return f"vidgen_{hmac.digest(key, b'vidgen cookie', 'sha256').hex()[:12]}"
 
 
 def keys_of(settings: Settings) -> tuple[Keys, Path | None]:
@@ -78,6 +112,12 @@ def _publish(path: Path, key: str) -> None:
         pass
     finally:
         temporary.unlink()
+
+
+def keys_in_headers(headers: Headers) -> list[str]:
+    """The keys that a request's headers carry."""
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    return headers.getlist("x-api-key") + ([token.strip()] if scheme.lower() == "bearer" else [])
 
 
 def keys_in_subprotocols(offered: Sequence[str]) -> list[str]:

@@ -12,6 +12,16 @@ BODY_IDLE_S = 30.0                     # without a byte of an unfinished body
 BODY_TOTAL_S = 300.0                   # from the first byte of a body to its last
 SEND_IDLE_S = 60.0                     # without a byte taken of a file that is being sent
 
+# OpenAI's routes
+MAX_VIDEO_BODY_BYTES = 15 * MB         # of a create: the largest image that is taken, as base64, and the fields
+MAX_FORM_FIELDS = 500                  # of one form
+MAX_FORM_DEPTH = 6                     # of a nested name, such as parameters[guidance_scale]
+SAME_CREATE_S = 1_800                  # how long a client's own repeat of a create is known: 3 times its timeout of 600
+MAX_CURSORS = 10_000                   # ends of pages that are remembered, in case their last video is deleted
+MIN_POLL_MS = 250
+DEFAULT_POLL_MS = 1_000                # where it is not known when the video will be ready
+MAX_POLL_MS = 5_000
+
 # requests
 MAX_PAGE = 1_000_000
 MAX_PAGE_SIZE = 100
@@ -24,6 +34,7 @@ MAX_EXACT_FLOAT = 2**53                # beyond it, floating point skips integer
 MAX_FIELDS_NAMED = 20                  # wrong fields that one answer lists
 MAX_FIELD_CHARS = 200                  # of a field's name in an error
 MAX_MESSAGE_CHARS = 300                # of what is said about a field
+MAX_NAME_CHARS = 255                   # of a client's own name for a file
 
 # threads
 SLOW_CALLS = 16                        # calls at once that may wait for seconds: deletes, uploads, plans

@@ -65,12 +65,6 @@ def port_of(bound: list[socket.socket]) -> int:
     return bound[0].getsockname()[1] if bound else 0
 
 
-def url_of(host: str, port: int) -> str:
-    """Where a browser on this machine finds the server."""
-    shown = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-    return f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"
-
-
 def allow_many_files() -> None:
     """Raise the soft limit of open files so that MAX_LISTENERS fit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

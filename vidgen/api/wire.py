@@ -54,7 +54,11 @@ class ShotAnswer(Answer):
     video_url: str | None
     poster_url: str | None
     preview_url: str | None
+    frames_url: str | None = Field(description="Its frames, a zip of PNGs, where the job keeps them")
     error_message: str | None
+    parameters: dict[str, Any] = Field(description="Those of the model's that differ from the job's")
+    keyframe_prompt: str | None = Field(description="What its first image is drawn from, instead of the description")
+    keyframe_image: str | None = Field(description="The upload that is its first image")
 
     @classmethod
     def of(cls, shot: Shot, job_id: str | None = None) -> "ShotAnswer":
@@ -63,7 +67,9 @@ class ShotAnswer(Answer):
             duration_seconds=shot.duration_seconds, seed=shot.seed, status=shot.status,
             keyframe_url=file_url(job_id, shot.keyframe), video_url=file_url(job_id, shot.video),
             poster_url=file_url(job_id, shot.poster), preview_url=file_url(job_id, shot.preview),
-            error_message=shot.error_message,
+            frames_url=file_url(job_id, shot.frames),
+            error_message=shot.error_message, parameters=dict(shot.parameters),
+            keyframe_prompt=shot.keyframe_prompt, keyframe_image=shot.keyframe_upload_id,
         )
 
 
@@ -106,10 +112,12 @@ class JobAnswer(Answer):
     generation_mode: GenerationMode
     model_id: str = Field(examples=["stub:animatic"])
     keyframe_model_id: str | None
+    keyframe_parameters: dict[str, Any] = Field(description="All of the image model's own, defaults too")
     current_step: str = Field(description="The last progress message's `step`")
     progress_percentage: float
     output_video_url: str | None
     poster_url: str | None
+    sheet_url: str | None = Field(description="A contact sheet: up to 25 frames of the video in one JPEG")
     storyboard: StoryboardAnswer | None
     error_message: str | None
     error_code: str | None
@@ -130,7 +138,10 @@ class JobAnswer(Answer):
     max_shots: int
     style_preferences: dict[str, str]
     reference_image: str | None
+    focus: tuple[float, float] = Field(description="Where the crop of the reference image looks: x and y, 0 to 1")
     continuity: str
+    fit: str
+    save_frames: bool
     usage: UsageAnswer
 
     @classmethod
@@ -140,9 +151,10 @@ class JobAnswer(Answer):
             id=job.id, status=job.status, created_at=timestamp(job.created_at), updated_at=timestamp(job.updated_at),
             started_at=time_of(job.started_at), ended_at=time_of(job.ended_at), user_prompt=request["user_prompt"],
             generation_mode=job.generation_mode, model_id=job.model_id, keyframe_model_id=job.keyframe_model_id,
-            current_step=job.current_step, progress_percentage=job.progress,
+            keyframe_parameters=dict(job.keyframe_parameters), current_step=job.current_step,
+            progress_percentage=job.progress,
             output_video_url=file_url(job.id, FINAL) if done else None,
-            poster_url=file_url(job.id, POSTER) if done else None,
+            poster_url=file_url(job.id, POSTER) if done else None, sheet_url=file_url(job.id, job.sheet),
             storyboard=StoryboardAnswer.of(job.storyboard, job.id) if job.storyboard else None,
             error_message=job.error_message, error_code=job.error_code, position=job.position,
             eta_seconds=job.eta_seconds, estimated_start=time_of(job.estimated_start), parent_id=job.parent_id,
@@ -151,8 +163,9 @@ class JobAnswer(Answer):
             num_inference_steps=effective.num_inference_steps, negative_prompt=effective.negative_prompt,
             parameters=dict(effective.parameters), max_shots=request.get("max_shots", 0),
             style_preferences=request.get("style_preferences") or {},
-            reference_image=request.get("reference_image"), continuity=request.get("continuity", "independent"),
-            usage=UsageAnswer.of(job),
+            reference_image=request.get("reference_image"), focus=request.get("focus", (0.5, 0.5)),
+            continuity=request.get("continuity", "independent"), fit=request.get("fit", "exact"),
+            save_frames=request.get("save_frames", False), usage=UsageAnswer.of(job),
         )
 
 
@@ -161,6 +174,10 @@ class JobPage(Answer):
     total: int
     page: int
     page_size: int
+
+
+class Versions(Answer):
+    jobs: list[JobAnswer] = Field(description="Oldest first")
 
 
 class QueueEntry(Answer):
@@ -199,12 +216,14 @@ class UploadAnswer(Answer):
     uploaded_at: Time
     width: int = Field(description="Pixels")
     height: int = Field(description="Pixels")
+    sha256: str = Field(description="Of the image as it was taken in; a recipe names its reference image by it")
 
     @classmethod
     def of(cls, upload: Upload, public_path: str) -> "UploadAnswer":
         return cls(
             file_id=upload.id, filename=upload.filename, file_path=public_path, file_size_bytes=upload.size_bytes,
             uploaded_at=timestamp(upload.created_at), width=upload.width, height=upload.height,
+            sha256=upload.sha256,
         )
 
 
@@ -235,7 +254,7 @@ DESCRIPTIONS = {
     400: "Invalid input", 401: "An API key is needed", 403: "The host name or the origin is not ours",
     404: "There is no such thing", 408: "The body did not arrive in time", 409: "It does not fit the present state",
     413: "The body is too large", 416: "The file does not reach that far", 429: "The queue is full",
-    500: "Internal error", 503: "Cannot be done now", 507: "There is too little disk space",
+    500: "Internal error", 501: "Not possible here", 503: "Cannot be done now", 507: "There is too little disk space",
 }
 ANYWHERE = (400, 401, 403, 413, 500)
 

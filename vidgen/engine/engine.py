@@ -12,17 +12,19 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from vidgen.engine import lifecycle, recipe
+from vidgen.engine.ends import STOP_WAIT_S
 from vidgen.engine.events import Hub
 from vidgen.engine.footprints import Need
+from vidgen.engine.lookup import Lookup
 from vidgen.engine.queue import QueueView
 from vidgen.engine.specs import lay_out, new_storyboard_id
 from vidgen.engine.steps import FINAL
 from vidgen.engine.vram import GpuView, ReleaseView, Vram
 from vidgen.engine.works import Works
-from vidgen.errors import Conflict, NotFound, VidgenError
+from vidgen.errors import Conflict, VidgenError
 from vidgen.media.files import Workspace
 from vidgen.registry import Model, Registry
-from vidgen.request import MAX_SEED, JobRequest, PlanRequest
+from vidgen.request import MAX_SEED, EditRequest, JobRequest, PlanRequest
 from vidgen.settings import Settings
 from vidgen.store import jobs, steps, uploads
 from vidgen.store.database import Database
@@ -31,9 +33,6 @@ from vidgen.store.writer import Changes, Tx
 from vidgen.types import JobStatus, Lane, Storyboard, Upload
 
 log = logging.getLogger(__name__)
-
-STOP_WAIT_S = 5.0
-"""How long steps have to give way once they were told to."""
 
 
 class Engine:
@@ -97,16 +96,44 @@ class Engine:
 
     # jobs
 
-    def submit(self, request: JobRequest, idempotency_key: str | None = None) -> tuple[TimedJob, bool]:
+    def submit(
+        self, request: JobRequest, idempotency_key: str | None = None, parent_id: str | None = None
+    ) -> tuple[TimedJob, bool]:
         """Take a job in; it is durable when this returns.
 
+        :param parent_id: the job that this one is a new version of.
         :returns: the job as it was acknowledged, and True; where *idempotency_key* was seen before, the job that
             came with it, and False.
         :raises Conflict: where the key came with another request.
         :raises InvalidInput, NotFound, ModelUnavailable: as the intake refuses it.
         :raises QueueFull, DiskLow: where no more are taken.
         """
-        return self._works.intake.take(request, idempotency_key)
+        return self._works.posts.new(request, idempotency_key, parent_id)
+
+    def edit(self, job_id: str, change: EditRequest, idempotency_key: str | None = None) -> tuple[TimedJob, bool]:
+        """A new version of a job that has ended, with *change*. Only what changed is rendered. As :meth:`submit`.
+
+        :raises Conflict: also where the job has not ended.
+        """
+        return self._works.posts.edit(job_id, change, idempotency_key)
+
+    def retry(self, job_id: str, idempotency_key: str | None = None) -> tuple[TimedJob, bool]:
+        """A job that failed or was cancelled, once more; what it had finished is kept. As :meth:`submit`.
+
+        :raises Conflict: also where the job is neither.
+        """
+        return self._works.posts.retry(job_id, idempotency_key)
+
+    def versions(self, job_id: str) -> list[TimedJob]:
+        """The job, what it is a version of, and all other versions of that, oldest first."""
+        return self._works.lookup.versions(job_id)
+
+    def video_model(self, model_id: str | None, *, from_image: bool = False) -> Model:
+        """The model that serves a job which names *model_id*, or none. Raises as :meth:`submit` would.
+
+        :param from_image: whether the job begins with an image.
+        """
+        return self._works.intake.video_model(model_id, from_image=from_image)
 
     def dry_run(self, request: JobRequest) -> dict[str, Any]:
         """What *request* would take; nothing is queued. Raises as :meth:`submit` would."""
@@ -138,38 +165,25 @@ class Engine:
         ))
         return self._works.outlook.told(found), total
 
+    @property
+    def lookup(self) -> Lookup:
+        """Jobs by place and by key."""
+        return self._works.lookup
+
     def cancel(self, job_id: str) -> TimedJob:
         """End the job; what runs is told to stop and the job is ``cancelled`` once it has.
 
         :raises Conflict: where it has completed or failed.
         """
-        job = self._found(job_id)
-
-        def work(tx: Tx) -> None:
-            lifecycle.request_cancel(tx, jobs.get(tx.conn, job.id) or job)
-            self._works.queue.admit(tx)
-
-        self._database.write(work)
-        self._works.lanes.running.cancel(job.id)
-        self._works.leftovers.end([job.id])
-        return self.job(job.id)
+        self._works.ends.cancel(self._found(job_id))
+        return self.job(job_id)
 
     def delete(self, job_id: str) -> None:
         """Cancel the job where it has not ended, wait until nothing writes any more, remove it and its files.
 
         :raises Conflict: where a step does not give way in time; nothing is removed then.
         """
-        if not self._found(job_id).status.ended:
-            self._cancel_if_open(job_id)
-        if not self._wait_until_still(job_id, self.settings.cancel_grace_s + STOP_WAIT_S):
-            raise Conflict(f"job {job_id} is still stopping; try again", code="still_stopping")
-
-        def work(tx: Tx) -> None:
-            jobs.delete(tx, job_id)
-            self._works.queue.admit(tx)
-
-        self._database.write(work)
-        self.workspace.remove_job(job_id)
+        self._works.ends.delete(self._found(job_id))
 
     def set_priority(self, job_id: str, priority: int) -> TimedJob:
         """Move the job in the queue.
@@ -225,6 +239,10 @@ class Engine:
         """
         return self._works.references.take_in(filename, source, size_bytes)
 
+    def discard_upload(self, upload: Upload) -> None:
+        """Forget a reference image that no job came to use."""
+        self._works.references.discard(upload)
+
     # the device
 
     def gpu(self) -> GpuView:
@@ -242,9 +260,7 @@ class Engine:
     # inside
 
     def _found(self, job_id: str) -> TimedJob:
-        if (job := self._database.read(lambda conn: jobs.get(conn, job_id))) is None:
-            raise NotFound(f"there is no job {job_id!r}")
-        return job
+        return self._works.lookup.job(job_id)
 
     def _announce(self, changes: Changes) -> None:
         """On the writer's thread, after each commit."""
@@ -271,21 +287,6 @@ class Engine:
         while time.monotonic() < deadline and not self._hurry.is_set():
             if self._works.lanes.running.wait_until_idle(0.1):
                 return
-
-    def _cancel_if_open(self, job_id: str) -> None:
-        try:
-            self.cancel(job_id)
-        except Conflict:
-            log.debug("job %s ended before it could be cancelled", job_id)
-
-    def _wait_until_still(self, job_id: str, timeout_s: float) -> bool:
-        """Wait until no lane works on the job."""
-        deadline = time.monotonic() + timeout_s
-        while time.monotonic() < deadline:
-            claimed = self._database.read(lambda conn: steps.running(conn, job_id))
-            if self._works.lanes.running.wait_until_idle(0.1, job_id) and not claimed:
-                return True
-        return False
 
     def _pause(self, paused: bool) -> None:
         self._works.queue.pause(paused)

@@ -173,9 +173,7 @@ class Forecasts:
 
     def _reckoned(self, steps: Outline) -> Forecast:
         """The forecast of a job all of whose models are loaded."""
-        counts = {StepKind.PLAN: 1, StepKind.KEYFRAME: steps.drawn, StepKind.RENDER: len(steps.frames),
-                  StepKind.ASSEMBLE: 1}
-        figures = {kind: [self.step(steps, kind, i) for i in range(count)] for kind, count in counts.items()}
+        figures = {kind: [self.step(steps, kind, index) for index in steps.shots_of(kind)] for kind in StepKind}
         by_kind: dict[str, float] = {}
         for kind, each in figures.items():
             known = [figure for figure in each if figure is not None]

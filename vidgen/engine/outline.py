@@ -4,14 +4,15 @@ import hashlib
 import json
 import math
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from vidgen.engine.starts import Own, Start, draws_each, is_chained, starts
 from vidgen.errors import NotFound
 from vidgen.registry import Model, Registry
 from vidgen.store.history import Task
 from vidgen.store.jobs import NewJob
-from vidgen.types import Continuity, Job, Lane, StepKind
+from vidgen.types import Effective, Job, Lane, StepKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +26,11 @@ class Outline:
     model: Model
     keyframe_model: Model | None
     frames: tuple[int, ...]                 # of each shot
+    parameters: tuple[str, ...]             # of each shot's render, digested
+    keyframe_parameters: str                # digested
+    rendered: tuple[int, ...]               # the shots whose clip no earlier version has
+    drawn: tuple[int, ...]                  # the shots whose keyframe is drawn
     chained: bool
-    digests: tuple[str, str]                # of the parameters of renders and keyframes
     widths: Mapping[Lane, int]
     mode: str | None = None                 # that the video model would be loaded in; None: as the last time
 
@@ -35,15 +39,14 @@ class Outline:
         """Jobs of the same take equally long."""
         effective = self.job.effective
         return (
-            self.model.id, self.keyframe_model and self.keyframe_model.id, self.frames, self.chained, self.digests,
-            self.mode, effective.width, effective.height, effective.num_inference_steps,
-            self.job.request.get("storyboard") is None,
+            self.model.id, self.keyframe_model and self.keyframe_model.id, self.frames, self.parameters,
+            self.keyframe_parameters, self.rendered, self.drawn, self.chained, self.mode, effective.width,
+            effective.height, effective.num_inference_steps, self.job.request.get("storyboard") is None,
         )
 
-    @property
-    def drawn(self) -> int:
-        """How many keyframes."""
-        return 0 if self.keyframe_model is None else 1 if self.chained else len(self.frames)
+    def shots_of(self, kind: StepKind) -> Sequence[int]:
+        """The shots that have a step of this kind; of the others, there is one for all."""
+        return {StepKind.KEYFRAME: self.drawn, StepKind.RENDER: self.rendered}.get(kind, (0,))
 
     def model_of(self, kind: StepKind) -> Model:
         """What does the steps of this kind that render."""
@@ -51,8 +54,8 @@ class Outline:
 
     def local_models(self) -> list[str]:
         """The ids of those that have to be loaded."""
-        models = (self.model, self.keyframe_model)
-        return [model.id for model in models if model is not None and model.backend.lane is Lane.GPU]
+        needed = [kind for kind in (StepKind.RENDER, StepKind.KEYFRAME) if self.shots_of(kind)]
+        return [model.id for model in map(self.model_of, needed) if model.backend.lane is Lane.GPU]
 
     def in_all(self, kind: StepKind, seconds: Sequence[float], tail_s: float = 0.0) -> float:
         """How long steps of one kind that render take, as the lane of their model runs them.
@@ -76,7 +79,8 @@ class Outline:
         if self.model.backend.lane is not Lane.GPU:
             return sum(by_kind.values())
         drawn_there = self.keyframe_model is not None and self.keyframe_model.backend.lane is Lane.GPU
-        return by_kind[StepKind.RENDER] + (by_kind.get(StepKind.KEYFRAME, 0.0) if drawn_there else 0.0)
+        drawing = by_kind.get(StepKind.KEYFRAME, 0.0) if drawn_there else 0.0
+        return by_kind.get(StepKind.RENDER, 0.0) + drawing
 
     def task(self, kind: StepKind, index: int, device: str) -> Task:
         """One step, as the history names it.
@@ -97,15 +101,15 @@ class Outline:
             mode = self.mode if model.backend.lane is Lane.GPU else None
             return Task(
                 where, kind, model.id, mode, effective.width, effective.height, self.frames[index],
-                effective.num_inference_steps, at_once, self.digests[0],
+                effective.num_inference_steps, at_once, self.parameters[index],
             )
         width, height = model.card.nearest_size(effective.width, effective.height)
         steps = int(model.card.steps.default) if model.card.steps else None
-        return Task(where, kind, model.id, None, width, height, 1, steps, at_once, self.digests[1])
+        return Task(where, kind, model.id, None, width, height, 1, steps, at_once, self.keyframe_parameters)
 
     def _at_once(self, kind: StepKind) -> int:
         """How many of the job's steps of this kind run at once."""
-        many = 1 if self.chained else self.drawn if kind is StepKind.KEYFRAME else len(self.frames)
+        many = 1 if self.chained else len(self.shots_of(kind))
         return min(many, self.widths.get(self.model_of(kind).backend.lane, 1))
 
 
@@ -119,10 +123,16 @@ def outline(
         return None
     if any(each.card is None or each.backend is None for each in models):
         return None
-    chained = job.request.get("continuity") == Continuity.CHAIN
-    keyframe_model = models[1] if models[1:] else None
-    digests = digest(job.effective.parameters), digest(job.keyframe_parameters)
-    return Outline(job, models[0], keyframe_model, _frames(job, models[0]), chained, digests, widths, mode)
+    model, keyframe_model = models[0], models[1] if models[1:] else None
+    shots = _shots(job, model)
+    rendered = tuple(index for index in range(len(shots)) if index not in job.reused.get(StepKind.RENDER, ()))
+    parameters, common = job.effective.parameters, digest(job.effective.parameters)
+    return Outline(
+        job, model, keyframe_model, tuple(shot.num_frames for shot in shots),
+        tuple(digest({**parameters, **shot.parameters}) if shot.parameters else common for shot in shots),
+        digest(job.keyframe_parameters), rendered, _drawn(job, model, shots, rendered) if keyframe_model else (),
+        is_chained(job), widths, mode,
+    )
 
 
 def digest(parameters: Mapping[str, Any]) -> str:
@@ -131,12 +141,38 @@ def digest(parameters: Mapping[str, Any]) -> str:
     return hashlib.sha256(said.encode()).hexdigest()[:12] if parameters else ""
 
 
-def _frames(job: Job | NewJob, model: Model) -> tuple[int, ...]:
-    """Of each shot: of the storyboard where there is one, else of as many as may be planned."""
+@dataclass(frozen=True, slots=True)
+class _Shot:
+    """A shot, planned or not."""
+
+    num_frames: int
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    own: Own = (None, None)
+
+
+def _shots(job: Job | NewJob, model: Model) -> list[_Shot]:
+    """Of the storyboard where there is one, else as many as may be planned."""
     if isinstance(job, Job) and job.storyboard is not None:
-        return tuple(shot.num_frames for shot in job.storyboard.shots)
-    effective, own = job.effective, (job.request.get("storyboard") or {}).get("shots")
-    lengths = [shot.get("duration_seconds") for shot in own] if own else [None] * job.request.get("max_shots", 1)
-    return tuple(
-        model.card.frames_for(seconds, effective.fps) if seconds else effective.num_frames for seconds in lengths
+        return [
+            _Shot(shot.num_frames, shot.parameters, (shot.keyframe_prompt, shot.keyframe_upload_id))
+            for shot in job.storyboard.shots
+        ]
+    if (own := job.request.get("storyboard")) is None:
+        return [_Shot(job.effective.num_frames)] * job.request.get("max_shots", 1)
+    return [_asked_for(shot, job.effective, model) for shot in own["shots"]]
+
+
+def _asked_for(shot: Mapping[str, Any], effective: Effective, model: Model) -> _Shot:
+    """A shot of the client's own storyboard."""
+    seconds = shot.get("duration_seconds")
+    frames = model.card.frames_for(seconds, effective.fps) if seconds else effective.num_frames
+    return _Shot(frames, shot.get("parameters") or {}, (shot.get("keyframe_prompt"), shot.get("keyframe_image")))
+
+
+def _drawn(job: Job | NewJob, model: Model, shots: Sequence[_Shot], rendered: Sequence[int]) -> tuple[int, ...]:
+    found = starts(
+        [shot.own for shot in shots], chained=is_chained(job), has_reference=job.upload_id is not None,
+        draws=draws_each(job.request.get("keyframe_model_id"), model.card),
     )
+    there = job.reused.get(StepKind.KEYFRAME, ())
+    return tuple(index for index in rendered if found[index] is Start.DRAWN and index not in there)

@@ -7,7 +7,7 @@ attempts) and goes into the JSON beside it.
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -22,9 +22,12 @@ METADATA_KEY = "comment"
 
 
 def determinants(
-    job: Job, model: Model, keyframe_model: Model | None, settings: Settings, image_sha256: str | None
+    job: Job, model: Model, keyframe_model: Model | None, settings: Settings, images: Mapping[str, str]
 ) -> dict[str, Any]:
-    """All that determined the frames, and nothing that differs between two equal runs."""
+    """All that determined the frames, and nothing that differs between two equal runs.
+
+    :param images: the SHA-256 of each upload that a shot starts from, by its id.
+    """
     effective = asdict(job.effective)
     return {
         "vidgen": __version__,
@@ -36,12 +39,12 @@ def determinants(
         "generation_mode": job.generation_mode,
         "continuity": job.request.get("continuity"),
         "focus": job.request.get("focus"),
-        "reference_image_sha256": image_sha256,
+        "reference_image_sha256": images.get(job.upload_id),
         "seed": effective.pop("seed"),
         "effective": effective,
         "storyboard": {
             "title": job.storyboard.title,
-            "shots": [_shot(shot) for shot in job.storyboard.shots],
+            "shots": [_shot(shot, images) for shot in job.storyboard.shots],
         } if job.storyboard else None,
         "encoder": encoder(settings),
     }
@@ -68,9 +71,19 @@ def clip_key(spec: RenderSpec, model: Model, settings: Settings, image_sha256: s
     since it changes frames by rounding only; the recipe has it.
     """
     said = asdict(spec) | {"model": _named(model), "image": image_sha256, "encoder": encoder(settings)}
+    if image_sha256 is None:
+        del said["focus"]               # there is nothing to crop
     for name in ("job_id", "shot_id", "index", "num_shots", "output", "attempt", "adapt", "frames"):
         del said[name]
     return hashlib.sha256(canonical(said).encode()).hexdigest()
+
+
+def as_made(spec: RenderSpec, made: Mapping[str, Any]) -> RenderSpec:
+    """*spec*, with the parameters that it was really rendered with.
+
+    :param made: see ``Clip.made``.
+    """
+    return replace(spec, parameters={**spec.parameters, **made.get("parameters", {})})
 
 
 def canonical(value: Any) -> str:
@@ -92,9 +105,13 @@ def _named(model: Model) -> dict[str, Any]:
     return {"id": model.id, "revision": revision, "versions": versions}
 
 
-def _shot(shot: Shot) -> dict[str, Any]:
+def _shot(shot: Shot, images: Mapping[str, str]) -> dict[str, Any]:
     keys = ("description", "camera_move", "duration_seconds", "num_frames", "seed", "made")
-    return {key: getattr(shot, key) for key in keys}
+    own = {
+        "parameters": dict(shot.parameters), "keyframe_prompt": shot.keyframe_prompt,
+        "keyframe_image_sha256": images.get(shot.keyframe_upload_id),
+    }
+    return {key: getattr(shot, key) for key in keys} | {key: value for key, value in own.items() if value}
 
 
 def _iso(seconds: float | None) -> str | None:

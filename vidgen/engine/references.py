@@ -14,6 +14,8 @@ from vidgen.store import uploads
 from vidgen.store.database import Database
 from vidgen.types import Upload
 
+NO_UPLOAD = "there is no such upload; POST /api/v1/upload makes one"
+
 
 @dataclass(frozen=True, slots=True)
 class Reference:
@@ -49,7 +51,12 @@ class References:
         except BaseException:
             self._workspace.remove_upload(path)
             raise
-        return Upload(upload_id, filename, path, size_bytes, taken.width, taken.height, now)
+        return Upload(upload_id, filename, path, size_bytes, taken.width, taken.height, now, row["sha256"])
+
+    def discard(self, upload: Upload) -> None:
+        """Forget an image that no job came to use."""
+        self._database.write(lambda tx: uploads.delete(tx, upload.id))
+        self._workspace.remove_upload(upload.path)
 
     def find(self, upload_id: str | None) -> Reference | None:
         """The image of this id, or whose file has this name; None where there is none or its file is gone."""
@@ -58,13 +65,17 @@ class References:
             return None
         return Reference(row.id, path, row.sha256)
 
-    def asked_for(self, said: str | None) -> Reference | None:
-        """The image that a request names, by file_id or file_path.
+    def named(self, said: str) -> Reference | None:
+        """The image that a request names, by file_id or file_path; None where it is not there."""
+        return self.find(said.removeprefix(f"{PUBLIC_ROOT}/uploads/"))
 
-        :raises InvalidInput: where it names one that is not there.
+    def asked_for(self, said: str | None) -> Reference | None:
+        """A job's reference image.
+
+        :raises InvalidInput: where the request names one that is not there.
         """
         if said is None:
             return None
-        if (found := self.find(said.removeprefix(f"{PUBLIC_ROOT}/uploads/"))) is None:
-            raise InvalidInput.of("reference_image", "there is no such upload; POST /api/v1/upload makes one")
+        if (found := self.named(said)) is None:
+            raise InvalidInput.of("reference_image", NO_UPLOAD)
         return found

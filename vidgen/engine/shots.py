@@ -4,14 +4,14 @@ On the GPU lane, what comes after the frames (waiting for the file, checking, pu
 and between two denoising steps the next shot is prepared and something more urgent may run.
 """
 
-import hashlib
 import logging
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from vidgen.engine import recipe, specs
+from vidgen.engine import names, recipe, specs
 from vidgen.engine.attempt import Attempt
 from vidgen.engine.finisher import Later
 from vidgen.engine.forecast import Forecasts
@@ -19,7 +19,7 @@ from vidgen.engine.gpu import GpuLane
 from vidgen.engine.lanes import Outcome
 from vidgen.engine.publish import Publisher
 from vidgen.engine.references import References
-from vidgen.errors import StepFailed
+from vidgen.engine.starts import first_image, is_chained, sha256_of
 from vidgen.media import video
 from vidgen.media.files import Workspace
 from vidgen.registry import Model, Registry
@@ -52,7 +52,7 @@ class Shots:
     # keyframe
 
     def keyframe(self, at: Attempt) -> Outcome | Later:
-        final = at.folder / f"{at.shot.id}_keyframe.png"
+        final = at.folder / names.keyframe(at.shot.id)
         model = self._registry.runnable(at.step.model_id)
         spec = specs.keyframe_spec(at.job, at.shot, at.step, model.card, at.temporary(final.name))
         key = recipe.clip_key(spec, model, self._settings, None)
@@ -67,11 +67,13 @@ class Shots:
         return self._rendered_by(at, model, spec, finish)
 
     def _drawn(self, at: Attempt, model: Model, spec: RenderSpec, still: Still) -> Outcome:
-        name = f"{at.shot.id}_keyframe.png"
+        key = recipe.clip_key(recipe.as_made(spec, still.made), model, self._settings, None)
 
         def outcome(tx: Tx) -> None:
             steps.finish(tx, at.step)
-            jobs.update_shot(tx, at.job.id, at.shot.index, keyframe=name)
+            jobs.update_shot(
+                tx, at.job.id, at.shot.index, keyframe=names.keyframe(at.shot.id), keyframe_key=key
+            )
             self._keep(tx, at, model, spec, still)
 
         return outcome
@@ -79,15 +81,16 @@ class Shots:
     # render
 
     def render(self, at: Attempt) -> Outcome | Later:
-        final = at.folder / f"{at.shot.id}.mp4"
+        final = at.folder / names.clip(at.shot.id)
         model = self._registry.runnable(at.step.model_id)
         image = self._image(at.job, at.shot)
-        spec = specs.render_spec(at.job, at.shot, at.step, image, at.temporary(final.name))
-        digest = _sha256(image)
+        output, frames = at.temporary(final.name), _where_frames_go(at)
+        spec = specs.render_spec(at.job, at.shot, at.step, image, output, frames)
+        digest = sha256_of(image)
         key = recipe.clip_key(spec, model, self._settings, digest)
 
         def outcome_of(clip: Clip) -> Outcome:
-            as_made = replace(spec, parameters={**spec.parameters, **clip.made.get("parameters", {})})
+            as_made = recipe.as_made(spec, clip.made)
             return self._rendered(
                 at, model, spec, clip, final, recipe.clip_key(as_made, model, self._settings, digest)
             )
@@ -96,23 +99,13 @@ class Shots:
             return outcome_of(Clip(final, spec.width, spec.height, spec.num_frames, spec.fps, made=made))
 
         def finish(clip: Clip) -> Outcome:
-            self._publish_clip(at, clip, final, key)
+            self._publish_clip(at, spec, clip, final, key)
             return outcome_of(clip)
 
         return self._rendered_by(at, model, spec, finish)
 
     def _image(self, job: Job, shot: Shot) -> Path | None:
-        """Where the shot starts from: its keyframe, the shot before it, the reference image, or nothing."""
-        folder = self._workspace.job_dir(job.id)
-        if shot.keyframe is not None:
-            return folder / shot.keyframe
-        if specs.is_chained(job) and shot.index > 0:
-            return folder / _last_frame_name(job.storyboard.shots[shot.index - 1].id)
-        if job.upload_id is None:
-            return None
-        if (reference := self._references.find(job.upload_id)) is None:
-            raise StepFailed("the reference image is gone", retryable=False, code="image_missing")
-        return reference.path
+        return first_image(job, shot, self._workspace.job_dir(job.id), self._references)
 
     def _rendered_by(
         self, at: Attempt, model: Model, spec: RenderSpec, finish: Callable[[Clip | Still], Outcome]
@@ -176,17 +169,26 @@ class Shots:
 
         self._database.post(work)
 
-    def _publish_clip(self, at: Attempt, clip: Clip, final: Path, key: str) -> None:
-        """Check that the clip is whole, then publish it with its poster and, in a chain, its last frame."""
-        poster_name, last_name = _poster_name(at.shot.id), _last_frame_name(at.shot.id)
+    def _publish_clip(self, at: Attempt, spec: RenderSpec, clip: Clip, final: Path, key: str) -> None:
+        """Check that the clip is whole, then publish it with its poster, the frames that are kept and, in a chain, its
+        last frame.
+        """
+        poster_name, last_name = names.poster(at.shot.id), names.last_frame(at.shot.id)
         poster = at.temporary(poster_name)
-        last = at.temporary(last_name) if specs.is_chained(at.job) else None
+        last = at.temporary(last_name) if is_chained(at.job) else None
         video.inspect(
             clip.path, num_frames=clip.num_frames, poster=poster, last_frame=last, tick=at.control.heed,
             timeout_s=self._settings.ffmpeg_timeout_s,
         )
+        if spec.frames is not None and not spec.frames.exists():        # its backend keeps none
+            video.extract_frames(
+                clip.path, spec.frames, num_frames=clip.num_frames, tick=at.control.heed,
+                timeout_s=self._settings.ffmpeg_timeout_s,
+            )
         at.control.heed()
         self._workspace.publish(poster, at.folder / poster_name)
+        if spec.frames is not None:
+            self._workspace.publish(spec.frames, at.folder / names.frames(at.shot.id))
         if last is not None:
             self._workspace.publish(last, at.folder / last_name)
         self._publisher.publish(at.step, clip.path, final, key, clip.made)
@@ -194,15 +196,15 @@ class Shots:
     def _rendered(
         self, at: Attempt, model: Model, spec: RenderSpec, clip: Clip, final: Path, key: str
     ) -> Outcome:
-        job_id, shot, poster = at.job.id, at.shot, _poster_name(at.shot.id)
-        said = {
-            "shot_id": shot.id, "video_path": self._workspace.public(final),
-            "video_url": f"/videos/{job_id}/{final.name}", "poster_url": f"/videos/{job_id}/{poster}",
+        job_id, shot = at.job.id, at.shot
+        done = {
+            "status": ShotStatus.COMPLETED, "video": final.name, "poster": names.poster(shot.id), "key": key,
+            "frames": None if spec.frames is None else names.frames(shot.id),
         }
+        said = said_of(self._workspace, job_id, replace(shot, **done))
 
         def outcome(tx: Tx) -> None:
             steps.finish(tx, at.step)
-            done = {"status": ShotStatus.COMPLETED, "video": final.name, "poster": poster, "key": key}
             jobs.update_shot(tx, job_id, shot.index, **done)
             self._keep(tx, at, model, spec, clip)
             log.append(tx, job_id, EventType.SHOT_COMPLETE, said, shot.id)
@@ -211,18 +213,14 @@ class Shots:
         return outcome
 
 
-def _poster_name(shot_id: str) -> str:
-    return f"{shot_id}_poster.jpg"
+def said_of(workspace: Workspace, job_id: str, shot: Shot) -> dict[str, Any]:
+    """What the ``shot_complete`` message says of a shot whose clip is there."""
+    return {
+        "shot_id": shot.id, "video_path": workspace.public(workspace.job_dir(job_id) / shot.video),
+        "video_url": f"/videos/{job_id}/{shot.video}", "poster_url": f"/videos/{job_id}/{shot.poster}",
+        "frames_url": f"/videos/{job_id}/{shot.frames}" if shot.frames else None,
+    }
 
 
-def _last_frame_name(shot_id: str) -> str:
-    return f"{shot_id}_last.png"
-
-
-def _sha256(path: Path | None) -> str | None:
-    if path is None:
-        return None
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except FileNotFoundError as e:
-        raise StepFailed("the image that the shot starts from is gone", retryable=False, code="image_missing") from e
+def _where_frames_go(at: Attempt) -> Path | None:
+    return at.temporary(names.frames(at.shot.id)) if at.job.request.get("save_frames") else None

@@ -2,18 +2,18 @@
 
 import hashlib
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from vidgen.cards import Card
 from vidgen.engine.lifecycle import WEIGHTS
 from vidgen.engine.planning.offline import styled
+from vidgen.engine.starts import Start
 from vidgen.store import jobs
 from vidgen.store.steps import NewStep
 from vidgen.types import (
     CameraMove,
-    Continuity,
     Job,
     Lane,
     RenderSpec,
@@ -49,51 +49,64 @@ def _laid_out(shot: ShotPlan, index: int, card: Card, num_frames: int, fps: floa
     return Shot(
         id=jobs.shot_id(index), index=index, description=shot.description, camera_move=shot.camera_move,
         duration_seconds=round(frames / fps, 3), num_frames=frames, status=ShotStatus.PENDING,
-        seed=shot_seed(seed, index) if shot.seed is None else shot.seed,
+        seed=shot_seed(seed, index) if shot.seed is None else shot.seed, parameters=shot.parameters,
+        keyframe_prompt=shot.keyframe_prompt, keyframe_upload_id=shot.keyframe_image,
     )
 
 
-def is_chained(job: Job) -> bool:
-    return job.request.get("continuity") == Continuity.CHAIN
-
-
-def list_work(job: Job, num_shots: int, render_lane: Lane, keyframe_lane: Lane | None) -> list[NewStep]:
+def list_work(
+    job: Job, shots: Sequence[Shot], starts: Sequence[Start], render_lane: Lane, keyframe_lane: Lane | None
+) -> list[NewStep]:
     """The steps that follow the plan; ``needs`` are places in the list. All keyframes come before the renders, so that
-    a lane that can hold one model changes it once a job.
+    a lane that can hold one model changes it once a job. Shots that are completed, and keyframes that are there, need
+    none.
 
     :param keyframe_lane: None where no keyframe is drawn.
     """
-    chained = is_chained(job)
-    drawn = 0 if keyframe_lane is None else 1 if chained else num_shots
+    left = [shot for shot in shots if shot.status is not ShotStatus.COMPLETED]
+    to_draw = [shot.index for shot in left if starts[shot.index] is Start.DRAWN and shot.keyframe is None]
     work = [
         NewStep(StepKind.KEYFRAME, keyframe_lane, WEIGHTS[StepKind.KEYFRAME], index, job.keyframe_model_id)
-        for index in range(drawn)
+        for index in to_draw
     ]
-    for index in range(num_shots):
-        needs = [len(work) - 1] if chained and index > 0 else [index] if index < drawn else []
-        work.append(NewStep(StepKind.RENDER, render_lane, WEIGHTS[StepKind.RENDER], index, job.model_id, needs))
-    renders = list(range(drawn, len(work)))
+    images = {index: place for place, index in enumerate(to_draw)}     # the step that makes what a shot starts from
+    for shot in left:
+        needs = [images[shot.index]] if shot.index in images else []
+        if shot.index + 1 < len(starts) and starts[shot.index + 1] is Start.BEFORE:
+            images[shot.index + 1] = len(work)
+        work.append(NewStep(StepKind.RENDER, render_lane, WEIGHTS[StepKind.RENDER], shot.index, job.model_id, needs))
+    renders = list(range(len(to_draw), len(work)))
     work.append(NewStep(StepKind.ASSEMBLE, Lane.ASSEMBLER, WEIGHTS[StepKind.ASSEMBLE], needs=renders))
     return work
 
 
-def render_spec(job: Job, shot: Shot, step: Step, image: Path | None, output: Path) -> RenderSpec:
-    """What the video model is handed for one shot."""
+def render_spec(
+    job: Job, shot: Shot, step: Step, image: Path | None, output: Path, frames: Path | None = None
+) -> RenderSpec:
+    """What the video model is handed for one shot.
+
+    :param frames: where its lossless frames go, where they are kept.
+    """
     effective = job.effective
     return RenderSpec(
-        **_common(job, shot, step), width=effective.width, height=effective.height, num_frames=shot.num_frames,
-        fps=effective.fps, num_inference_steps=effective.num_inference_steps,
-        negative_prompt=effective.negative_prompt, parameters=effective.parameters, image=image,
+        **_common(job, shot, shot.description, step), camera_move=shot.camera_move, width=effective.width,
+        height=effective.height, num_frames=shot.num_frames, fps=effective.fps,
+        num_inference_steps=effective.num_inference_steps,
+        negative_prompt=effective.negative_prompt, parameters={**effective.parameters, **shot.parameters}, image=image,
         focus=tuple(job.request.get("focus", (0.5, 0.5))), output=output, adapt=job.request.get("fit") == "adapt",
+        frames=frames,
     )
 
 
 def keyframe_spec(job: Job, shot: Shot, step: Step, card: Card, output: Path) -> RenderSpec:
-    """What the image model of *card* is handed for a shot's first image: the size nearest to the video's."""
+    """What the image model of *card* is handed for a shot's first image: the size nearest to the video's, and nothing
+    that is of the video alone.
+    """
     effective, takes = job.effective, card.capabilities
     width, height = card.nearest_size(effective.width, effective.height)
     return RenderSpec(
-        **_common(job, shot, step), width=width, height=height, num_frames=1, fps=1.0,
+        **_common(job, shot, shot.keyframe_prompt or shot.description, step), camera_move=CameraMove.STATIC,
+        width=width, height=height, num_frames=1, fps=1.0,
         num_inference_steps=int(card.steps.default) if card.steps else None,
         negative_prompt=effective.negative_prompt if takes.negative_prompt else None,
         parameters=job.keyframe_parameters, image=None, focus=(0.5, 0.5), output=output,
@@ -113,10 +126,9 @@ def bare_spec(
     )
 
 
-def _common(job: Job, shot: Shot, step: Step) -> Mapping[str, Any]:
+def _common(job: Job, shot: Shot, text: str, step: Step) -> Mapping[str, Any]:
     style = job.request.get("style_preferences", {})
     return {
         "job_id": job.id, "shot_id": shot.id, "index": shot.index, "num_shots": len(job.storyboard.shots),
-        "prompt": styled(shot.description, style), "caption": shot.description, "camera_move": shot.camera_move,
-        "seed": shot.seed, "style": style, "attempt": step.attempts,
+        "prompt": styled(text, style), "caption": text, "seed": shot.seed, "style": style, "attempt": step.attempts,
     }

@@ -7,8 +7,9 @@ they are whole.
 import hashlib
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 
 from vidgen.engine import lifecycle, recipe, specs
 from vidgen.engine.attempt import Attempt, failures_of_steps, leaving
@@ -19,20 +20,23 @@ from vidgen.engine.lanes import Outcome
 from vidgen.engine.planning.planner import Planned, Planner
 from vidgen.engine.publish import Publisher
 from vidgen.engine.references import References
-from vidgen.engine.shots import Shots
+from vidgen.engine.reuse import Reuse
+from vidgen.engine.shots import Shots, said_of
+from vidgen.engine.starts import Start, starts_of
 from vidgen.media import video
 from vidgen.media.files import Workspace
 from vidgen.registry import Registry
 from vidgen.request import JobRequest
 from vidgen.settings import Settings
-from vidgen.store import jobs, steps
+from vidgen.store import jobs, log, steps
 from vidgen.store.database import Database
 from vidgen.store.writer import Tx
-from vidgen.types import EncoderSettings, Job, Step, StepKind
+from vidgen.types import EncoderSettings, EventType, Job, Shot, ShotStatus, Step, StepKind, Storyboard
 
 FINAL = "final_output.mp4"
 FINAL_SHEET = "final_output.json"
 POSTER = "poster.jpg"
+CONTACT_SHEET = "sheet.jpg"
 
 
 class Steps:
@@ -40,13 +44,14 @@ class Steps:
 
     def __init__(
         self, database: Database, registry: Registry, workspace: Workspace, references: References,
-        planner: Planner, shots: Shots, publisher: Publisher, forecasts: Forecasts, settings: Settings,
+        planner: Planner, reuse: Reuse, shots: Shots, publisher: Publisher, forecasts: Forecasts, settings: Settings,
     ):
         self._database = database
         self._registry = registry
         self._workspace = workspace
         self._references = references
         self._planner = planner
+        self._reuse = reuse
         self._publisher = publisher
         self._forecasts = forecasts
         self._settings = settings
@@ -76,9 +81,11 @@ class Steps:
     def determinants(self, job: Job) -> dict:
         """What determines the job's video, as far as it is known; see ``recipe.determinants``."""
         keyframe_model = self._registry.model(job.keyframe_model_id) if job.keyframe_model_id else None
-        reference = self._references.find(job.upload_id)
         model = self._registry.model(job.model_id)
-        return recipe.determinants(job, model, keyframe_model, self._settings, reference.sha256 if reference else None)
+        own = [shot.keyframe_upload_id for shot in job.storyboard.shots] if job.storyboard else []
+        images = [found for each in {job.upload_id, *own} if (found := self._references.find(each)) is not None]
+        by_id = {image.id: image.sha256 for image in images}
+        return recipe.determinants(job, model, keyframe_model, self._settings, by_id)
 
     # plan
 
@@ -87,18 +94,33 @@ class Steps:
         model = self._registry.runnable(job.model_id)
         keyframe_model = self._registry.runnable(job.keyframe_model_id) if job.keyframe_model_id else None
         planned = self._storyboard(at)
-        shots = specs.lay_out(planned.plan, model.card, effective.num_frames, effective.fps, job.seed)
+        laid_out = specs.lay_out(planned.plan, model.card, effective.num_frames, effective.fps, job.seed)
+        story = Storyboard(specs.new_storyboard_id(), planned.plan.title, tuple(laid_out))
+        as_planned = replace(job, storyboard=story)
+        starts = starts_of(as_planned, model.card)
+        shots = self._reuse.begin(replace(at, job=as_planned), starts, model, keyframe_model)
         keyframe_lane = keyframe_model.backend.lane if keyframe_model else None
-        work = specs.list_work(job, len(shots), model.backend.lane, keyframe_lane)
+        work = specs.list_work(job, shots, starts, model.backend.lane, keyframe_lane)
 
         def outcome(tx: Tx) -> None:
             said = f"Storyboard by the {planned.planner} planner: {planned.reason}"
             lifecycle.note(tx, job.id, f"planner_{planned.planner}", said)
-            story = specs.new_storyboard_id(), planned.plan.title
-            lifecycle.planned(tx, at.step, story, shots, work, at.control.eta_seconds())
+            lifecycle.planned(tx, at.step, (story.id, story.title), shots, work, at.control.eta_seconds())
             self._forecasts.learn(tx, at.step, job)
+            if job.parent_id is not None:
+                self._tell_reused(tx, job, shots, starts)
 
         return outcome
+
+    def _tell_reused(self, tx: Tx, job: Job, shots: Sequence[Shot], starts: Sequence[Start]) -> None:
+        """Keep and say what was taken over from earlier versions."""
+        done = [shot for shot in shots if shot.status is ShotStatus.COMPLETED]
+        drawn = [shot.index for shot in shots if starts[shot.index] is Start.DRAWN and shot.keyframe is not None]
+        jobs.update(tx, job.id, reused={StepKind.RENDER: [shot.index for shot in done], StepKind.KEYFRAME: drawn})
+        kept = f"{len(done)} of {len(shots)} clips" + (f" and {len(drawn)} keyframes" if drawn else "")
+        lifecycle.note(tx, job.id, "reused", f"{kept} are those of earlier versions")
+        for shot in done:
+            log.append(tx, job.id, EventType.SHOT_COMPLETE, said_of(self._workspace, job.id, shot), shot.id)
 
     def _storyboard(self, at: Attempt) -> Planned:
         request = JobRequest.model_validate(at.job.request)
@@ -120,19 +142,26 @@ class Steps:
         }
 
         def outcome(tx: Tx) -> None:
+            jobs.update(tx, at.job.id, sheet=CONTACT_SHEET)
             lifecycle.complete(tx, at.step, said)
             self._forecasts.learn(tx, at.step, at.job)
 
         return outcome
 
     def _join(self, at: Attempt, determined: dict, key: str) -> None:
-        shots, joined = at.job.storyboard.shots, at.temporary(FINAL)
-        video.join(
+        """Everything that goes with the video is published before it: who adopts it finds the rest there."""
+        shots, joined, tiles = at.job.storyboard.shots, at.temporary(FINAL), at.temporary(CONTACT_SHEET)
+        found = video.join(
             [at.folder / shot.video for shot in shots], joined, encoder=self._encoder, tick=at.control.heed,
             metadata={"title": at.job.storyboard.title, recipe.METADATA_KEY: recipe.canonical(determined)},
             timeout_s=self._settings.ffmpeg_timeout_s,
         )
+        video.contact_sheet(
+            joined, tiles, num_frames=found.num_frames, tick=at.control.heed,
+            timeout_s=self._settings.ffmpeg_timeout_s,
+        )
         self._write_sheet(at, determined)
+        self._workspace.publish(tiles, at.folder / CONTACT_SHEET)
         self._workspace.link(at.folder / shots[0].poster, at.folder / POSTER)
         at.control.heed()
         self._publisher.publish(at.step, joined, at.folder / FINAL, key)

@@ -5,6 +5,7 @@ from dataclasses import replace
 from vidgen.engine.control import StepControl
 from vidgen.engine.device import Device
 from vidgen.engine.door import Door
+from vidgen.engine.ends import Ends
 from vidgen.engine.fitting import Fitting
 from vidgen.engine.footprints import Footprints
 from vidgen.engine.forecast import Forecasts
@@ -12,13 +13,16 @@ from vidgen.engine.gpu import GpuLane
 from vidgen.engine.intake import Intake
 from vidgen.engine.lanes import Lanes
 from vidgen.engine.leftovers import Leftovers
+from vidgen.engine.lookup import Lookup
 from vidgen.engine.order import Policy
 from vidgen.engine.outlook import Outlook
 from vidgen.engine.planning.planner import Planner
+from vidgen.engine.posts import Posts
 from vidgen.engine.previews import Previews
 from vidgen.engine.publish import Publisher
 from vidgen.engine.queue import Queue
 from vidgen.engine.references import References
+from vidgen.engine.reuse import Reuse
 from vidgen.engine.shots import Shots
 from vidgen.engine.steps import Steps
 from vidgen.engine.vram import Vram
@@ -54,6 +58,7 @@ class Works:
         self.intake = Intake(
             database, registry, workspace, self.references, settings, self.queue.admit, self.outlook, self.fitting.fit
         )
+        self.posts = Posts(self.intake, self.lookup, registry)
         self._add_lanes()
 
     def _add_device(self, vram: Vram, policy: Policy) -> None:
@@ -73,6 +78,7 @@ class Works:
         self._forecasts = Forecasts(self._registry, self._widths, vram.name(), self.device.is_loaded)
         self._database.read(self._forecasts.read)
         self.outlook = Outlook(self._database, self._forecasts, self._widths, lambda: self.queue.paused)
+        self.lookup = Lookup(self._database, self.outlook)
 
     def _add_lanes(self) -> None:
         publisher = Publisher(self._database, self._workspace)
@@ -81,12 +87,16 @@ class Works:
             self._settings, lambda: self.lanes.run_inside(Lane.GPU, self.gpu.claim_inside),
         )
         self.steps = Steps(
-            self._database, self._registry, self._workspace, self.references, self.planner, shots, publisher,
+            self._database, self._registry, self._workspace, self.references, self.planner,
+            Reuse(self._database, self._workspace, self.references, self._settings), shots, publisher,
             self._forecasts, self._settings,
         )
         self.lanes = Lanes(
             self._database, self._widths, {Lane.GPU: self.gpu.claim}, self.steps.run, self._control,
             self.queue.admit, lambda job_id: self.leftovers.end([job_id]),
+        )
+        self.ends = Ends(
+            self._database, self._workspace, self.queue, self.lanes, self.leftovers, self._settings.cancel_grace_s
         )
 
     def _control(self, step: Step) -> StepControl:

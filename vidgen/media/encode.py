@@ -13,6 +13,7 @@ from typing import Literal
 from vidgen.errors import EncodeFailed
 from vidgen.media import ffmpeg
 from vidgen.media.ffmpeg import TIMEOUT_S, Child, Tick, nothing
+from vidgen.media.frames import FrameZip, from_rgb, from_yuv, png
 from vidgen.types import EncoderSettings
 
 PixelFormat = Literal["rgb24", "yuv420p"]
@@ -60,58 +61,69 @@ class ClipWriter:
     """Encodes frames into an mp4 (H.264, yuv420p, constant frame rate) as they come.
 
     A context manager. Leaving it normally waits for ffmpeg and checks how it ended; that the file holds what was
-    written is for :func:`vidgen.media.video.inspect` to say. Leaving it by an exception removes the file.
+    written is for :func:`vidgen.media.video.inspect` to say. Leaving it by an exception removes the files.
 
     :param path: where to write; a temporary name.
     :param fps: frames a second, fractions allowed.
     :param pixel_format: of the frames that come: ``rgb24`` (full range), or ``yuv420p`` (BT.709, limited range).
+    :param frames: where to keep the frames themselves, as :class:`FrameZip` does: ``rgb24`` bit for bit, ``yuv420p``
+        as RGB; a temporary name, ``RenderSpec.frames``. None: they are not kept.
     :param timeout_s: how long ffmpeg may take no frame, or work on after the last.
     """
 
     def __init__(
         self, path: Path, *, width: int, height: int, fps: float, pixel_format: PixelFormat = "rgb24",
-        encoder: EncoderSettings, tick: Tick = nothing, timeout_s: float = TIMEOUT_S,
+        encoder: EncoderSettings, frames: Path | None = None, tick: Tick = nothing, timeout_s: float = TIMEOUT_S,
     ):
         self.path = path
         self.frames = 0
+        self._size = width, height
         self._frame_bytes = frame_bytes(width, height, pixel_format)
+        self._as_image = from_rgb if pixel_format == "rgb24" else from_yuv
         self._arguments = _arguments(path, width, height, rate(fps), pixel_format, encoder)
+        self._kept = FrameZip(frames) if frames else None
         self._tick = tick
         self._timeout_s = timeout_s
-        self._cleanup = ExitStack()
 
     def __enter__(self) -> "ClipWriter":
-        self._child = self._cleanup.enter_context(
-            Child(self._arguments, feed=True, tick=self._tick, timeout_s=self._timeout_s)
-        )
+        with ExitStack() as stack:
+            stack.push(self._remove_what_failed)
+            if self._kept is not None:
+                stack.enter_context(self._kept)
+            child = Child(self._arguments, feed=True, tick=self._tick, timeout_s=self._timeout_s)
+            self._child = stack.enter_context(child)
+            self._cleanup = stack.pop_all()
         return self
 
     def write(self, frame: bytes | memoryview) -> None:
         """Hand over one whole frame: rows from the top, no padding, C order.
 
         :raises EncodeFailed: ffmpeg failed, or takes no more.
+        :raises DiskLow: there is no room to keep the frame.
         """
         data = memoryview(frame).cast("B")
         if len(data) != self._frame_bytes:
             raise ValueError(f"a frame has {self._frame_bytes} bytes, not {len(data)}")
         self._child.feed(data)
+        if self._kept is not None:
+            self._kept.add(png(self._as_image(data, *self._size)))
         self.frames += 1
 
     def __exit__(self, kind: type[BaseException] | None, e: BaseException | None, tb: TracebackType | None) -> None:
-        try:
-            with self._cleanup:
-                if kind is None:
-                    self._finish()
-        except BaseException:
-            self.path.unlink(missing_ok=True)
-            raise
         if kind is not None:
-            self.path.unlink(missing_ok=True)
+            self._cleanup.__exit__(kind, e, tb)
+            return
+        with self._cleanup:
+            self._finish()
 
     def _finish(self) -> None:
         if not self.frames:
             raise EncodeFailed("no frame was written")
         self._child.finish()
+
+    def _remove_what_failed(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None:
+            self.path.unlink(missing_ok=True)
 
 
 def _arguments(

@@ -123,6 +123,17 @@ class Child:
             self._poll.unregister(fd)
             self._feeding = False
 
+    def read(self, size: int) -> bytes:
+        """The next *size* bytes of ffmpeg's output, fewer only where it ends; they are left out of :meth:`finish`.
+
+        :raises EncodeFailed: ffmpeg gave nothing for the timeout.
+        """
+        while len(self._stdout) < size and self._process.stdout.fileno() in self._sinks:
+            self._wait()
+        taken = bytes(self._stdout[:size])
+        del self._stdout[:size]
+        return taken
+
     def finish(self) -> Output:
         """Close ffmpeg's input, wait for its end, and check how it ended.
 

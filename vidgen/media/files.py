@@ -136,6 +136,18 @@ class Workspace:
             raise NotFound("there is no such job")
         return self.videos / job_id
 
+    def make_job_dir(self, job_id: str) -> Path:
+        """The same, and it exists.
+
+        :raises DiskLow: there is no space for it.
+        """
+        folder = self.job_dir(job_id)
+        if not folder.is_dir():
+            with full_disk_is_ours():
+                folder.mkdir(exist_ok=True)
+                _sync(self.videos)
+        return folder
+
     def upload_path(self, upload_id: str, created_at: float) -> Path:
         """Where an upload goes: ``uploads/20240115_103000_upload_ab12….png``.
 
@@ -153,12 +165,7 @@ class Workspace:
         """
         if not _NAME.fullmatch(name):
             raise ValueError(f"not a name of ours: {name!r}")
-        folder = self.job_dir(job_id)
-        if not folder.is_dir():
-            with full_disk_is_ours():
-                folder.mkdir(exist_ok=True)
-                _sync(self.videos)
-        return temporary_beside(folder / name, attempt)
+        return temporary_beside(self.make_job_dir(job_id) / name, attempt)
 
     @contextmanager
     def scratch(self, job_id: str, attempt: int) -> Iterator[Callable[[str], Path]]:

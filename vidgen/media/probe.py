@@ -25,10 +25,12 @@ ONLY_MP4 = ("-protocol_whitelist", "file", "-format_whitelist", MP4_NAMES, "-max
 LISTED = ("-map_metadata", "-1", "-flush_packets", "1", *BITEXACT, "-f", "framecrc", "pipe:1")
 """The output that :func:`parse_tracks` reads."""
 
+JPEG = ("-c:v", "mjpeg", "-q:v", "3")        # 2 is the best
+JPEG_COLOURS = "out_color_matrix=bt601:out_range=pc"
+PNG = ("-c:v", "png", "-compression_level", "1")
+AS_RGB = f"scale={EXACT_SCALE},format=rgb24"
+
 _DISCARD = 4                        # the flag of a packet that is stored and not shown
-_JPEG_QUALITY = 3                   # ffmpeg's -q:v, 2 the best
-_AS_JPEG = "scale=out_color_matrix=bt601:out_range=pc,format=yuvj420p"
-_AS_RGB = f"scale={EXACT_SCALE},format=rgb24"
 _STREAM = re.compile(r"^\[info\] +Stream #(\d+):\d+\S*: Video: (?!.*\(attached pic\))[^,]+, ([a-z0-9]+)", re.M)
 
 
@@ -225,19 +227,24 @@ def _decode(path: Path, pictures: Sequence[str], tick: Tick, timeout_s: float) -
 def _poster(poster: Path | None, num_frames: int | None) -> list[str]:
     if poster is None:
         return []
-    return _picture(poster, num_frames // 2, _AS_JPEG, "-c:v", "mjpeg", "-q:v", str(_JPEG_QUALITY))
+    return _picture(poster, num_frames // 2, f"scale={JPEG_COLOURS},format=yuvj420p", *JPEG)
 
 
 def _last(last_frame: Path | None, num_frames: int | None) -> list[str]:
     if last_frame is None:
         return []
-    return _picture(last_frame, num_frames - 1, _AS_RGB, "-c:v", "png", "-compression_level", "1")
+    return _picture(last_frame, num_frames - 1, AS_RGB, *PNG)
 
 
 def _picture(path: Path, index: int, convert: str, *codec: str) -> list[str]:
+    return ["-map", "0:V:0", "-vf", f"select=eq(n\\,{index}),{convert}", *one_picture(path, *codec)]
+
+
+def one_picture(path: Path, *codec: str) -> list[str]:
+    """The arguments of every picture that is written: the first frame that comes."""
     return [
-        "-map", "0:V:0", "-vf", f"select=eq(n\\,{index}),{convert}", "-frames:v", "1", *codec, "-threads:v", "1",
-        "-map_metadata", "-1", *BITEXACT, "-f", "image2", "-update", "1", "-y", ffmpeg.local(path),
+        "-frames:v", "1", *codec, "-threads:v", "1", "-map_metadata", "-1", *BITEXACT, "-f", "image2", "-update", "1",
+        "-y", ffmpeg.local(path),
     ]
 
 

@@ -18,11 +18,12 @@ from vidgen.types import EncoderSettings
 USUAL_RATES = (*map(Fraction, range(1, 121)), *(Fraction(n * 1000, 1001) for n in (24, 30, 60)))
 """Frames a second that a measured rate is taken for, where it comes as close as times in milliseconds allow."""
 
-_CLOSE = 0.004                      # a millisecond in a quarter of a second
-_FOREIGN = (
+FOREIGN = (
     "-protocol_whitelist", "file", "-format_whitelist", f"{MP4_NAMES},matroska,webm,gif",
     "-max_pixels", str(MAX_PIXELS),
 )
+
+_CLOSE = 0.004                      # a millisecond in a quarter of a second
 
 
 def transcode(
@@ -39,7 +40,7 @@ def transcode(
     fps = usual_rate(num_frames / found.span)
     try:
         ffmpeg.run(
-            ["-v", "level+info", "-xerror", *_FOREIGN, "-i", ffmpeg.local(source), "-map", "0:V:0",
+            ["-v", "level+info", "-xerror", *FOREIGN, "-i", ffmpeg.local(source), "-map", "0:V:0",
              "-map_metadata", "-1", "-map_chapters", "-1", "-vf", _evenly(found, fps),
              *h264(encoder, fps), *mp4(output)],
             tick=tick, timeout_s=timeout_s,
@@ -60,7 +61,7 @@ def _look_at(source: Path, tick: Tick, timeout_s: float) -> tuple[Track, int]:
     """The video as it is stored, and how many frames it has when it is decoded."""
     twice = ("-map", "0:V:0", "-map", "0:V:0", "-c:v:0", "copy", "-c:v:1", "wrapped_avframe")
     listed = ffmpeg.run(
-        ["-v", "level+info", "-xerror", *_FOREIGN, "-i", ffmpeg.local(source), *twice,
+        ["-v", "level+info", "-xerror", *FOREIGN, "-i", ffmpeg.local(source), *twice,
          "-fps_mode", "passthrough", *LISTED],
         tick=tick, timeout_s=timeout_s,
     )

@@ -43,9 +43,14 @@ class Database:
         self._writer = Writer(self._write_engine, announce)
 
     def read(self, query: Callable[[sa.Connection], T]) -> T:
-        """What *query* returns of the last committed state."""
+        """What *query* returns of the last committed state: one and the same, however many statements it takes."""
         with self._read_engine.connect() as conn:
-            return query(conn)
+            raw = conn.connection.driver_connection
+            raw.execute("BEGIN")            # a statement alone would see what was committed since the one before it
+            try:
+                return query(conn)
+            finally:
+                raw.execute("ROLLBACK")
 
     def write(self, work: Callable[[Tx], T]) -> T:
         """Commit *work*, then return what it returned."""

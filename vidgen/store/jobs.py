@@ -1,8 +1,8 @@
 """Jobs and their shots: rows in, :class:`~vidgen.types.Job` out, and the moves of a job's status."""
 
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -58,6 +58,7 @@ class NewJob:
     idempotency_digest: str | None = None
     parent_id: str | None = None
     root_id: str | None = None
+    reused: Mapping[str, Sequence[int]] = field(default_factory=dict)   # as it is expected
     lane: Lane | None = None
     forecast: Mapping[str, Any] | None = None
     forecast_s: float | None = None
@@ -123,6 +124,12 @@ def page(
     rows = conn.execute(jobs.select().where(*where).order_by(order).limit(limit).offset(offset)).all()
     total = conn.scalar(sa.select(sa.func.count()).select_from(jobs).where(*where)) or 0
     return of_rows(conn, rows), total
+
+
+def versions(conn: sa.Connection, root_id: str) -> list[TimedJob]:
+    """The job and all that are new versions of it, oldest first."""
+    family = (jobs.c.id == root_id) | (jobs.c.root_id == root_id)
+    return of_rows(conn, conn.execute(jobs.select().where(family).order_by(jobs.c.seq)).all())
 
 
 def in_order(conn: sa.Connection, limit: int) -> list[TimedJob]:
@@ -270,8 +277,8 @@ def _job(row: sa.Row, job_shots: list[Shot]) -> TimedJob:
         created_at=row.created_at, updated_at=row.updated_at, current_step=row.current_step, progress=row.progress,
         cancel_requested=row.cancel_requested, parent_id=row.parent_id, started_at=row.started_at,
         ended_at=row.ended_at, storyboard=storyboard, error_code=row.error_code, error_message=row.error_message,
-        usage=row.usage or {}, root_id=row.root_id, sheet=row.sheet, rank=row.rank,
-        lane=Lane(row.lane) if row.lane else None, forecast=row.forecast,
+        usage=row.usage or {}, root_id=row.root_id, sheet=row.sheet, reused=row.reused or {},
+        rank=row.rank, lane=Lane(row.lane) if row.lane else None, forecast=row.forecast,
     )
 
 

@@ -40,6 +40,7 @@ jobs = sa.Table(
     sa.Column("lane", sa.Text),                             # that its renders run on
     sa.Column("root_id", sa.Text),                          # the first of its versions; null where it is that itself
     sa.Column("sheet", sa.Text),                            # the contact sheet, a file name in the job's folder
+    sa.Column("reused", sa.JSON),                           # the shots that earlier versions made, by the kind of step
     sa.Index("jobs_by_rank", "status", "rank", "seq", "lane", "forecast_s"),
     sa.Index("jobs_by_status", "status", "seq"),
     sa.Index("jobs_by_model", "model_id", "seq"),

@@ -24,6 +24,15 @@ class Plan:
 class Report:
     """Says nothing."""
 
+    def begin(self, name: str) -> None:
+        """A model's turn comes."""
+
+    def say(self, words: str) -> None:
+        """How a model's turn ended."""
+
+    def line(self, path: str, size: int, how: str) -> None:
+        """How a file stands."""
+
     def plan(self, plan: Plan) -> None:
         """The hub has said what there is; nothing is fetched yet."""
 
@@ -40,6 +49,12 @@ class Lines(Report):
 
     def __init__(self) -> None:
         self._files, self._bytes, self._of_files, self._of_bytes, self._width = 0, 0, 0, 0, 0
+
+    def begin(self, name: str) -> None:
+        print(name)
+
+    def say(self, words: str) -> None:
+        print(f"  {words}", flush=True)
 
     def plan(self, plan: Plan) -> None:
         self._of_files, self._of_bytes = len(plan.files), total(plan.files)

@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -21,20 +21,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def one_thread() -> Iterator[None]:
-    """For the backend as for the plain calls that it is compared with."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("OMP_NUM_THREADS", "1")
-        yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="session")
-def rig(tmp_path_factory: pytest.TempPathFactory, one_thread: None) -> Rig:
+def rig(tmp_path_factory: pytest.TempPathFactory) -> Rig:
     """Test weights, made once for each card, and a backend for each, loaded once."""
     return Rig(tmp_path_factory.mktemp("weights"))
 

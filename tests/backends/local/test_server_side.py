@@ -123,7 +123,7 @@ def test_the_revision_is_the_locks(rig: Rig, tmp_path):
     assert backend(tmp_path).revision(TURBO) == "b261bac6"
 
 
-def test_versions_are_those_of_the_libraries_and_what_else_the_bits_depend_on(tmp_path, one_thread):
+def test_versions_are_those_of_the_libraries_and_what_else_the_bits_depend_on(tmp_path):
     import diffusers
     import torch
     import transformers

@@ -47,10 +47,17 @@ async function ask(method, path, body, headers = {}) {
     throw new ApiError(0, "unreachable", "The server cannot be reached. Is it running? This page tries again by itself.");
   }
   const said = await answer.json().catch(() => ({}));
+  if (answer.status === 401) await signInAgain();
   if (!answer.ok) {
     throw new ApiError(answer.status, said.code || "error", said.detail || answer.statusText, said.fields);
   }
   return said;
+}
+
+/** The key was withdrawn, or the cookie is gone: the page itself is refused too then, and asks for a key instead. */
+async function signInAgain() {
+  const page = await fetch("/", { method: "HEAD" }).catch(() => null);
+  if (page?.status === 401) location.reload();
 }
 
 function asQuery(query) {

@@ -1,0 +1,85 @@
+"""What is made beside a video, as the API gives it: its contact sheet, and its frames where a job keeps them."""
+
+import io
+from zipfile import ZipFile
+
+import pytest
+from PIL import Image
+
+from tests.api import check
+from tests.api.trials import events
+
+STORYBOARD = {"title": "Lakes", "shots": [{"description": "A lake"}, {"description": "A pond"}]}
+
+
+@pytest.fixture(scope="module")
+def kept(server) -> dict:
+    """A job of two shots that keeps its frames."""
+    return server.wait(server.submit(save_frames=True, seed=3, storyboard=STORYBOARD))
+
+
+def images(server, url: str) -> list[Image.Image]:
+    answer = server.get(url)
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "application/zip")
+    with ZipFile(io.BytesIO(answer.content)) as archive:
+        return [Image.open(io.BytesIO(archive.read(name))) for name in archive.namelist()]
+
+
+def test_a_finished_job_has_a_contact_sheet(server, finished):
+    assert finished["sheet_url"] == f"/videos/{finished['id']}/sheet.jpg"
+    answer = server.get(finished["sheet_url"])
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "image/jpeg")
+    with Image.open(io.BytesIO(answer.content)) as sheet:
+        assert sheet.size == (3 * 64, 3 * 64)                       # 9 of 10 frames
+
+
+def test_the_sheet_is_there_once_the_video_is(server, held):
+    job_id = held(num_frames=4)
+    server.wait_for_step(job_id, "Generating")
+    assert server.get(f"/api/v1/jobs/{job_id}").json()["sheet_url"] is None
+    check.error(server.get(f"/videos/{job_id}/sheet.jpg"), 404, "not_found")
+
+
+def test_frames_are_not_kept_unless_they_are_asked_for(server, finished):
+    for shot in finished["storyboard"]["shots"]:
+        assert shot["frames_url"] is None
+        check.error(server.get(f"/videos/{finished['id']}/{shot['id']}_frames.zip"), 404, "not_found")
+
+
+def test_each_shots_frames_can_be_downloaded(server, kept):
+    for shot in kept["storyboard"]["shots"]:
+        assert shot["frames_url"] == f"/videos/{kept['id']}/{shot['id']}_frames.zip"
+        found = images(server, shot["frames_url"])
+        assert [(image.format, image.mode, image.size) for image in found] == [("PNG", "RGB", (64, 64))] * 5
+        with Image.open(io.BytesIO(server.get(shot["poster_url"]).content)) as poster:
+            away = [abs(a - b) for a, b in zip(poster.convert("RGB").tobytes(), found[2].tobytes(), strict=True)]
+        assert sum(away) / len(away) < 12                           # the middle frame, which was encoded twice since
+
+
+def test_a_part_of_them_can_be_downloaded(server, kept):
+    url = kept["storyboard"]["shots"][0]["frames_url"]
+    whole = server.get(url).content
+    part = server.get(url, headers={"Range": "bytes=100-299"})
+    assert (part.status_code, part.content) == (206, whole[100:300])
+
+
+def test_who_listens_is_told_where_they_are(server, kept, finished):
+    def told(job: dict) -> set[str | None]:
+        return {said["frames_url"] for said in events(server, job["id"]) if said["type"] == "shot_complete"}
+
+    assert told(kept) == {shot["frames_url"] for shot in kept["storyboard"]["shots"]}
+    assert told(finished) == {None}
+
+
+def test_keeping_them_changes_nothing_about_the_video(server, kept):
+    plain = server.wait(server.submit(seed=3, storyboard=STORYBOARD))
+    for name in ("output_video_url", "sheet_url"):
+        assert server.get(plain[name]).content == server.get(kept[name]).content
+
+
+def test_they_go_with_the_job(server):
+    job = server.wait(server.submit(save_frames=True))
+    url = job["storyboard"]["shots"][0]["frames_url"]
+    assert server.get(url).status_code == 200
+    assert server.client.delete(f"/api/v1/jobs/{job['id']}").status_code == 200
+    check.error(server.get(url), 404, "not_found")

@@ -1,0 +1,337 @@
+"""Each view by itself: what it shows and what can be done there, in both themes, on a narrow window, read by axe."""
+
+import re
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.page.studio import NARROW, REFERENCE, REFUSED
+
+MARKUP = "<img src=x onerror=document.title='pwned'><b>bold</b>"
+SMALLEST = {"width": 320, "height": 640}
+
+
+def item(page: Page, words: str):
+    """The gallery's item of a job with *words* in its prompt."""
+    return page.get_by_test_id("gallery-item").filter(has_text=words)
+
+
+@pytest.fixture(scope="module")
+def finished(trials) -> str:
+    """The id of a job that has its video; tests leave it alone."""
+    job = {"user_prompt": "A heron in the reeds. It takes off.", "model_id": "watched:film", "max_shots": 2,
+           "width": 320, "height": 180, "num_frames": 9}
+    job_id = trials.server.submit(**job)
+    trials.server.wait(job_id)
+    return job_id
+
+
+@pytest.fixture(scope="module")
+def failed(trials, finished) -> str:
+    trials.plan(("film/render", 2, "give-up"))
+    job_id = trials.server.submit(user_prompt="A bridge that breaks", model_id="watched:film")
+    trials.server.wait(job_id, "failed")
+    return job_id
+
+
+@pytest.fixture
+def waiting(trials):
+    """One job that is held as it renders, and two that wait."""
+    trials.plan(("film/render", 2, "hold"))
+    ids = [trials.server.submit(user_prompt=f"Number {n}", model_id="watched:film") for n in (1, 2, 3)]
+    trials.met("hold")
+    yield ids
+    trials.go()
+    for job_id in ids:
+        trials.server.client.delete(f"/api/v1/jobs/{job_id}")
+
+
+# what people wrote
+
+def test_text_is_never_markup(visit, trials):
+    storyboard = {"title": f"Title {MARKUP}", "shots": [{"description": f"Shot {MARKUP}"}]}
+    style = {"mood": MARKUP}
+    job_id = trials.server.submit(user_prompt=f"Prompt {MARKUP}", storyboard=storyboard, style_preferences=style)
+    trials.server.wait(job_id)
+    studio = visit(f"#/jobs/{job_id}")
+    page = studio.page
+    expect(page.get_by_role("heading", name=f"Title {MARKUP}")).to_be_visible()
+    expect(studio.shot(1)).to_contain_text(f"Shot {MARKUP}")
+    expect(page.get_by_text(f"Prompt {MARKUP}").first).to_be_visible()
+    studio.button("Duplicate").click()
+    expect(studio.field("Title")).to_have_value(f"Title {MARKUP}")
+    page.get_by_role("link", name="Gallery").click()
+    expect(item(page, f"Title {MARKUP}")).to_be_visible()
+    assert page.locator("img[src=x], main b").count() == 0 and "pwned" not in page.title()
+
+
+def test_the_name_of_a_file_is_never_markup(visit):
+    studio = visit()
+    studio.field("Reference image").set_input_files(
+        {"name": f"{MARKUP}.jpg", "mimeType": "image/jpeg", "buffer": REFERENCE.read_bytes()}
+    )
+    expect(studio.page.get_by_text("<b>bold<")).to_be_visible()
+    assert studio.page.locator("img[src=x], main b").count() == 0
+
+
+# the form
+
+def test_what_is_wrong_is_said_at_its_field(visit):
+    studio = visit()
+    studio.expected.append(REFUSED)
+    studio.button("Generate").click()
+    expect(studio.field("Prompt")).to_be_focused()
+    expect(studio.field("Prompt")).to_have_accessible_description(re.compile("required"))
+    studio.compose(decode_chunk_size="999", seed="-1")
+    for name, words in (("Decode chunk size", "64"), ("Seed", "greater than or equal to 0|at least 0|0 or more")):
+        expect(studio.field(name)).to_have_attribute("aria-invalid", "true")
+        expect(studio.field(name)).to_have_accessible_description(re.compile(words))
+    studio.picture("wrong-fields-light")
+    studio.button("Generate").click()
+    expect(studio.button("Generate")).to_be_enabled()
+    expect(studio.field("Prompt")).not_to_have_value("")
+    studio.field("Decode chunk size").fill("4")
+    studio.field("Seed").fill("7")
+    expect(studio.page.locator("[aria-invalid=true]")).to_have_count(0)
+    expect(studio.page.get_by_role("region", name="What it will take")).to_contain_text("2 shots")
+
+
+def test_a_file_that_is_no_image_is_refused_in_words(visit):
+    studio = visit()
+    studio.expected.append(REFUSED)
+    studio.field("Reference image").set_input_files({"name": "a.png", "mimeType": "image/png", "buffer": b"none"})
+    expect(studio.page.get_by_text(re.compile("not an image|no image|image"))).not_to_have_count(0)
+    expect(studio.field("Reference image")).to_have_attribute("aria-invalid", "true")
+
+
+def test_the_form_survives_a_reload(visit):
+    studio = visit()
+    studio.compose("A pier in the rain", shots=5, seed="42", mood="calm")
+    studio.page.reload()
+    for name, value in {"Prompt": "A pier in the rain", "Shots": "5", "Seed": "42", "Mood": "calm"}.items():
+        expect(studio.field(name)).to_have_value(value)
+
+
+def test_models_that_cannot_run_say_why(visit):
+    studio = visit()
+    models = studio.page.get_by_role("radiogroup", name="Model")
+    models.get_by_text(re.compile(r"\d+ models cannot run now")).click()
+    expect(models.get_by_text("make weights MODEL=svd-xt", exact=False).first).to_be_visible()
+
+
+def test_a_storyboard_is_written_and_edited_before_anything_renders(visit, trials):
+    studio = visit()
+    page = studio.page
+    studio.compose("A mill by a river. The wheel turns. A heron waits.", shots=3)
+    studio.button("Write the storyboard first").click()
+    expect(page.get_by_role("heading", name="Shot 3")).to_be_visible()
+    studio.picture("storyboard-light")
+    studio.button("Remove shot 3").click()
+    studio.button("Move shot 2 up").click()
+    first = studio.field("Description").first
+    first.fill("The wheel, close")
+    job_id = studio.generate()
+    expect(studio.film).to_be_visible()
+    shots = trials.job(job_id)["storyboard"]["shots"]
+    assert [shot["description"] for shot in shots][0] == "The wheel, close" and len(shots) == 2
+
+
+# a job
+
+def test_a_job_that_fails_says_why_and_is_tried_again(visit, failed):
+    studio = visit(f"#/jobs/{failed}")
+    expect(studio.page.get_by_role("alert")).to_contain_text("cannot be done as planned")
+    studio.expect_status(1, "failed")
+    studio.picture("failed-light")
+    studio.button("Retry").click()
+    studio.page.wait_for_url(lambda url: failed not in url)
+    expect(studio.film).to_be_visible()
+
+
+def test_a_job_is_cancelled_and_deleted(visit, trials, waiting):
+    studio = visit(f"#/jobs/{waiting[0]}")
+    page = studio.page
+    studio.button("Cancel").click()
+    expect(page.get_by_role("main")).to_contain_text("Cancelled")
+    studio.expect_status(1, "cancelled")
+    expect(studio.button("Retry")).to_be_visible()
+    studio.button("Delete").click()
+    dialog = page.get_by_role("dialog", name="Delete this job?")
+    studio.picture("delete-light")
+    page.keyboard.press("Escape")
+    expect(dialog).to_have_count(0)
+    expect(studio.button("Delete")).to_be_focused()
+    studio.button("Delete").click()
+    studio.button("Delete", dialog).click()
+    expect(page).to_have_url(re.compile("#/gallery$"))
+    assert trials.server.get(f"/api/v1/jobs/{waiting[0]}").status_code == 404
+
+
+def test_shots_are_arranged_into_a_new_version(visit, trials, finished):
+    studio = visit(f"#/jobs/{finished}")
+    page = studio.page
+    studio.button("Arrange").click()
+    studio.button("Move right: Shot 1").click()
+    expect(page.get_by_role("heading", name="1. Shot 2")).to_be_visible()
+    trials.forget()
+    studio.button("Make the new version").click()
+    page.wait_for_url(lambda url: finished not in url)
+    expect(studio.film).to_be_visible()
+    before, after = ([shot["description"] for shot in trials.job(job_id)["storyboard"]["shots"]]
+                     for job_id in (finished, studio.job_id))
+    assert after == before[::-1] and not trials.journal("render")
+
+
+def test_the_recipe_and_the_contact_sheet(visit, trials, finished):
+    studio = visit(f"#/jobs/{finished}")
+    studio.button("Recipe").click()
+    dialog = studio.page.get_by_role("dialog", name="Recipe")
+    expect(dialog).to_contain_text('"seed"')
+    studio.expect_accessible()
+    studio.page.keyboard.press("Escape")
+    with studio.page.expect_download() as download:
+        studio.page.get_by_role("link", name="Contact sheet").click()
+    assert download.value.path().read_bytes()[:3] == b"\xff\xd8\xff"
+
+
+def test_a_job_is_duplicated_with_all_that_it_asked_for(visit, finished):
+    studio = visit(f"#/jobs/{finished}")
+    studio.button("Duplicate").click()
+    expect(studio.field("Prompt")).to_have_value("A heron in the reeds. It takes off.")
+    expect(studio.field("Frames a shot")).to_have_value("")
+    expect(studio.page.get_by_role("heading", name="Shot 2")).to_be_visible()
+
+
+def test_a_job_that_is_not_there(visit):
+    studio = visit("#/jobs/job_0000000000000000")
+    studio.expected.append(REFUSED)
+    expect(studio.page.get_by_role("heading", name="This job is not here")).to_be_visible()
+    studio.expect_accessible()
+
+
+# all jobs
+
+def test_the_gallery_is_searched_and_filtered(visit, finished, failed):
+    studio = visit("#/gallery")
+    page = studio.page
+    heron, bridge = item(page, "reeds").first, item(page, "breaks").first
+    expect(heron).to_be_visible()
+    heron.locator("img").first.evaluate("(image) => image.decode()")
+    studio.field("Search").fill("heron in the reeds")
+    expect(bridge).to_have_count(0)
+    expect(heron).to_be_visible()
+    studio.field("Search").fill("")
+    studio.field("Status").select_option("failed")
+    expect(heron).to_have_count(0)
+    expect(bridge).to_contain_text("cannot be done as planned")
+    studio.field("Search").fill("nobody asked for this")
+    expect(page.get_by_text("No job fits these filters")).to_be_visible()
+    studio.button("Show all jobs").click()
+    expect(heron).to_be_visible()
+    studio.field("Model").select_option("stub:animatic")
+    expect(heron).to_have_count(0)
+
+
+def test_a_job_is_deleted_from_the_gallery(visit, trials):
+    job_id = trials.server.submit(user_prompt="Here today, gone tomorrow")
+    trials.server.wait(job_id)
+    studio = visit("#/gallery?q=gone+tomorrow")
+    studio.page.get_by_role("button", name=re.compile("^Delete")).click()
+    studio.button("Delete", studio.page.get_by_role("dialog")).click()
+    expect(item(studio.page, "gone tomorrow")).to_have_count(0)
+    assert trials.server.get(f"/api/v1/jobs/{job_id}").status_code == 404
+
+
+def test_the_queue_is_reordered_and_paused(visit, trials, waiting):
+    studio = visit("#/queue")
+    page = studio.page
+    places = page.get_by_role("region", name="Waiting").or_(page.locator("ol")).last.get_by_role("heading", level=3)
+    expect(places).to_have_text(["Number 2", "Number 3"])
+    studio.picture("queue-light")
+    studio.button("Move up: Number 3").click()
+    expect(places).to_have_text(["Number 3", "Number 2"])
+    assert trials.job(waiting[2])["position"] == 1
+    priority = page.get_by_label("Priority: Number 2")
+    priority.fill("10")
+    priority.press("Enter")
+    expect(places).to_have_text(["Number 2", "Number 3"])
+    studio.button("Pause").click()
+    expect(studio.button("Resume")).to_be_visible()
+    assert trials.server.get("/api/v1/queue").json()["paused"]
+    studio.button("Resume").click()
+    expect(studio.button("Pause")).to_be_visible()
+    assert not trials.server.get("/api/v1/queue").json()["paused"]
+
+
+# the header
+
+def test_the_gpu_says_who_holds_its_memory(visit, finished):
+    studio = visit("#/queue")
+    page = studio.page
+    page.get_by_role("button", name=re.compile(r"GPU .*/ 24\.0 GiB.*47 °C")).click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog.get_by_role("row", name="watched:film")).to_contain_text("2.9 GiB")
+    expect(dialog.get_by_role("row", name="Other programs")).to_contain_text("6.0 GiB")
+    studio.picture("gpu-light")
+    studio.button("Release", dialog).click()
+    expect(dialog.get_by_role("row", name="watched:film")).to_have_count(0)
+    page.keyboard.press("Escape")
+    expect(dialog).to_have_count(0)
+
+
+def test_the_theme_is_chosen_and_kept(visit):
+    studio = visit(color_scheme="light")
+    page = studio.page
+    colour = "getComputedStyle(document.body).backgroundColor"
+    light = page.evaluate(colour)
+    page.get_by_role("button", name="Theme").click()
+    dark = page.evaluate(colour)
+    assert dark != light
+    page.reload()
+    assert page.evaluate(colour) == dark
+    page.emulate_media(color_scheme="dark")
+    page.get_by_role("button", name="Theme").click()
+    assert page.evaluate(colour) == light
+
+
+# for everybody
+
+@pytest.mark.parametrize("window", [
+    {"color_scheme": "light"}, {"color_scheme": "dark"}, {"color_scheme": "light", "viewport": SMALLEST},
+    {"color_scheme": "dark", "viewport": NARROW},
+], ids=["light", "dark", "light-320", "dark-360"])
+def test_every_view_is_accessible(visit, finished, failed, waiting, window):
+    studio = visit(**window)
+    page = studio.page
+    views = {
+        "#/": studio.button("Generate"), f"#/jobs/{finished}": studio.film, f"#/jobs/{failed}": studio.button("Retry"),
+        f"#/jobs/{waiting[0]}": studio.shot(1), f"#/jobs/{waiting[2]}": studio.button("Cancel"),
+        "#/gallery": item(page, "reeds").first, "#/queue": page.get_by_role("heading", name="Number 3"),
+    }
+    for route, shown in views.items():
+        page.goto(f"{studio.url}/{route}")
+        expect(shown).to_be_visible()
+        studio.expect_accessible()
+        studio.expect_narrow_enough()
+
+
+def test_headings_and_landmarks_are_in_order(visit, finished):
+    studio = visit(f"#/jobs/{finished}")
+    expect(studio.film).to_be_visible()
+    levels = studio.page.evaluate("[...document.querySelectorAll('h1,h2,h3,h4')].map((one) => Number(one.tagName[1]))")
+    assert levels.count(1) == 1 and levels[0] == 1
+    assert all(after <= before + 1 for before, after in zip(levels, levels[1:], strict=False)), levels
+    for role in ("banner", "main", "navigation"):
+        expect(studio.page.get_by_role(role)).to_have_count(1)
+
+
+def test_steps_are_announced(visit, trials):
+    trials.plan(("film/render", 2, "hold"))
+    studio = visit()
+    studio.compose("A door opens", shots=1)
+    studio.generate()
+    trials.met("hold")
+    announcer = studio.page.locator("#announcer")
+    expect(announcer).to_have_text(re.compile("Generating shot 1 of 1"))
+    trials.go()
+    expect(announcer).to_have_text("The video is ready")

@@ -1,0 +1,141 @@
+"""Waiting for a job: its progress, Ctrl-C, its video."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from vidgen.cli import options, outcome
+from vidgen.cli.options import Force, JobId, Output
+from vidgen.cli.outcome import BadInput, Ended
+from vidgen.cli.progress import download_bar, view_of
+from vidgen.cli.session import Session
+from vidgen.cli.text import seconds, slug
+
+if TYPE_CHECKING:
+    from vidgen.client import Client, Job
+
+MARK_CHARS = 6
+"""Of a job's id, where they tell its file from others of the same words."""
+
+CONTROL_C = "Cancel the job (c), or only stop watching (Enter)?"
+
+
+def watch(session: Session, id: JobId, output: Output = None, force: Force = False) -> None:
+    """Show a job's progress until it has ended; with -o, take its video."""
+    if output:
+        options.check_output(output, force)
+    with session.client() as client:
+        job = follow(session, client.job(id))
+        if output:
+            deliver(session, client, job, output)
+        elif session.json:
+            session.result(job.data)
+        else:
+            session.line(job.video_url)
+
+
+def finish(session: Session, client: "Client", job: "Job", output: Path | None, *, wait: bool) -> None:
+    """What follows a job's posting: watch it and take its video, or say how that can be done later.
+
+    :raises JobFailed: it failed, or was cancelled.
+    """
+    if wait:
+        deliver(session, client, follow(session, job), output)
+    elif session.json:
+        session.result(job.data)
+    else:
+        session.line(job.id)
+        session.note(f"it is {job.status}; vidgen watch {job.id} shows it")
+
+
+def follow(session: Session, job: "Job") -> "Job":
+    """Show the job's events until it has ended.
+
+    :returns: the job, completed.
+    :raises JobFailed: it failed, or was cancelled.
+    :raises typer.Exit: Ctrl-C, after the job was cancelled where that was the answer.
+    """
+    from vidgen.client import JobFailed
+
+    try:
+        with view_of(session, job.user_prompt, lambda: _shots(job)) as view:
+            for event in job.events():
+                view.show(event.data)
+    except KeyboardInterrupt:
+        _interrupted(session, job)
+        raise typer.Exit(outcome.STOPPED) from None
+    ended = job.refresh()
+    if ended.status != "completed":
+        if session.json:
+            session.result(ended.data)
+        raise JobFailed(ended)
+    return ended
+
+
+def deliver(session: Session, client: "Client", job: "Job", output: Path | None) -> Path:
+    """Take the video of a completed job, and say where it is.
+
+    :param output: a file, or a folder; None makes a name of the prompt.
+    """
+    path = _path(job, output)
+    with download_bar(session) as progress:
+        saved = client.download(job.id, path, progress=progress)
+    if session.json:
+        session.result({**job.data, "file": str(saved)})
+    else:
+        session.note(f"completed{_took(job)}")
+        session.line(saved)
+    return saved
+
+
+def _shots(job: "Job") -> list[str]:
+    """The ids of the job's shots; none where the server is away for the moment."""
+    from vidgen.client import ClientError
+
+    try:
+        return [shot.id for shot in job.refresh().shots]
+    except ClientError:
+        return []
+
+
+def _path(job: "Job", output: Path | None) -> Path:
+    if output is not None and not output.is_dir():
+        return output
+    folder, words, mark = output or Path(), slug(job.user_prompt), job.id[-MARK_CHARS:]
+    path = folder / (f"{words}-{mark}.mp4" if words else f"{job.id}.mp4")
+    if path.exists():
+        raise BadInput("output", f"{path} is there already; name another with -o")
+    return path
+
+
+def _took(job: "Job") -> str:
+    from datetime import datetime
+
+    if not (job.started_at and job.ended_at):
+        return ""
+    start, end = (datetime.fromisoformat(time) for time in (job.started_at, job.ended_at))
+    return f" in {seconds((end - start).total_seconds())}"
+
+
+def _interrupted(session: Session, job: "Job") -> None:
+    """Ctrl-C while a job was watched; another one leaves at once."""
+    if session.asks and session.ask(CONTROL_C).startswith("c"):
+        return _cancel(session, job)
+    session.note(f"no longer watching; {job.id} goes on, and vidgen watch {job.id} shows it again")
+    return None
+
+
+def _cancel(session: Session, job: "Job") -> None:
+    from vidgen.client import Conflict
+
+    try:
+        job.cancel()
+    except Conflict as e:                   # it ended meanwhile
+        raise Ended(outcome.FAILED, str(e)) from None
+    for _ in job.events():                  # until no lane holds a step of it
+        pass
+    ended = job.refresh()
+    session.note(f"{ended.id} is {ended.status}")
+    if session.json:
+        session.result(ended.data)

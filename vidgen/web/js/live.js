@@ -1,0 +1,65 @@
+// One job's messages as they come: over a WebSocket that is opened again whenever it breaks, from the last number on.
+
+import { socketUrl } from "./api.js";
+import { waitForServer } from "./parts.js";
+
+const PING_MS = 25_000;
+const FIRST_WAIT_MS = 250;
+const LONGEST_WAIT_MS = 5_000;
+const UNKNOWN_JOB = 4404;
+
+/**
+ * Hear all of a job's messages, each once and in order; the log from its beginning first.
+ *
+ * @param {function(object): void} onmessage
+ * @param {function(): void} onopen  connected, for the first time or again
+ * @param {function(): void} onunknown  there is no such job, or no more
+ * @returns {function(): void} what ends it
+ */
+export function follow(jobId, { onmessage, onopen, onunknown }) {
+  let seq = 0;
+  let wait = FIRST_WAIT_MS;
+  let isOver = false;
+  let socket, timer, pings;
+
+  function open() {
+    socket = new WebSocket(socketUrl(jobId, seq));
+    socket.onopen = () => {
+      wait = FIRST_WAIT_MS;
+      waitForServer(follow, false);
+      pings = setInterval(() => socket.send("ping"), PING_MS);
+      onopen();
+    };
+    socket.onmessage = ({ data }) => hear(JSON.parse(data));
+    socket.onclose = ({ code }) => {
+      clearInterval(pings);
+      if (isOver) return;
+      if (code === UNKNOWN_JOB) onunknown();
+      else again();
+    };
+  }
+
+  function hear(message) {
+    if (isOver || message.type === "pong" || message.type === "connected" || message.seq <= seq) return;
+    seq = message.seq;
+    if (message.type === "job_complete" || message.type === "error") end();
+    onmessage(message);
+  }
+
+  function again() {
+    waitForServer(follow, true);
+    timer = setTimeout(open, wait);
+    wait = Math.min(LONGEST_WAIT_MS, wait * 2);
+  }
+
+  function end() {
+    isOver = true;
+    clearTimeout(timer);
+    clearInterval(pings);
+    waitForServer(follow, false);
+    socket.close();
+  }
+
+  open();
+  return end;
+}
