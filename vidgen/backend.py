@@ -177,6 +177,9 @@ class Backend(ABC):
         soon as the device is free, with what finishes the file: that is called once, on another thread, while the next
         shot is rendered, and may raise as this method does.
 
+        Where ``shot.frames`` is a path, the frames of a clip are to be kept there, which ``ClipWriter`` does. A backend
+        that leaves that out has them taken from its clip.
+
         :raises Stopped: as ``control.step`` raised it; nothing needs to be cleaned up but open resources.
         :raises OutOfVram: the device's memory did not suffice in any mode; the model is not loaded any more.
         :raises StepFailed: with ``retryable`` false where another attempt cannot help.

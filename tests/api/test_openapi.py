@@ -15,6 +15,7 @@ POST /api/v1/jobs/{job_id}/cancel, GET /api/v1/jobs/{job_id}/recipe, GET /api/v1
 GET /api/v1/jobs/{job_id}/video, POST /api/v1/upload, POST /api/v1/storyboards, GET /api/v1/queue,
 POST /api/v1/queue/pause, POST /api/v1/queue/resume, GET /api/v1/gpu, POST /api/v1/gpu/release,
 GET /videos/{job_id}/{file}, POST /api/v1/session, DELETE /api/v1/session,
+POST /api/v1/jobs/{job_id}/edits, POST /api/v1/jobs/{job_id}/retry, GET /api/v1/jobs/{job_id}/versions,
 POST /v1/videos, GET /v1/videos, GET /v1/videos/{video_id}, DELETE /v1/videos/{video_id},
 GET /v1/videos/{video_id}/content, POST /v1/videos/{video_id}/remix, POST /v1/videos/edits, POST /v1/videos/extensions,
 POST /v1/videos/characters, GET /v1/videos/characters/{character_id}, GET /v1/models, GET /v1/models/{model_id}
@@ -82,10 +83,12 @@ def test_the_examples_work_when_pasted(server, description):
         assert body["examples"], name
         method, path = name.split()
         for example in body["examples"].values():
-            job_id = server.submit(parameters={"slow_ms": 5_000})
-            answer = server.client.request(method, path.replace("{job_id}", job_id), json=example["value"])
+            job_id = server.submit(max_shots=3) if "edits" in path else server.submit(parameters={"slow_ms": 5_000})
+            if "edits" in path:
+                server.wait(job_id)
+            answer = server.client.request(method, re.sub(r"{\w+_id}", job_id, path), json=example["value"])
             assert answer.status_code in (200, 201), answer.text
-            for created in {job_id, answer.json().get("id", job_id)} if "jobs" in path else {job_id}:
+            for created in {job_id, answer.json().get("id", job_id)} if "storyboards" not in path else {job_id}:
                 assert server.client.delete(f"/api/v1/jobs/{created}").status_code == 200
 
 

@@ -152,9 +152,9 @@ def test_the_held_up_schema_refuses_what_the_service_would():
 
 
 @every
-def test_a_model_that_needs_an_image_names_a_hosted_one_that_makes_it(name):
+def test_a_model_that_takes_an_image_names_a_hosted_one_that_makes_it(name):
     can, maker = CARDS[name].capabilities, CARDS[name].keyframe_model
-    if can.image_to_video and not can.text_to_video:
+    if can.image_to_video:
         assert maker and CARDS[maker.removeprefix("replicate:")].capabilities.text_to_image
     else:
         assert maker is None

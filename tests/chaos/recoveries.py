@@ -15,7 +15,7 @@ from tests.chaos.trials import CHANGED, CHARGED, DOOMED, KINDS, STEPS, UNENDED, 
 SLOW = "recoveries that took too long"
 ZEROS = (SLOW, CHANGED, CHARGED, UNENDED)
 
-STALL_S, GRACE_S, WITHIN_S = 1.0, 0.5, 5.0
+STALL_S, GRACE_S, WITHIN_S = 3.0, 0.5, 5.0
 STOPPED = "SIGSTOP"
 SILENT = [
     (phase, unit, how) for how in (STOPPED, "hang")

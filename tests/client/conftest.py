@@ -8,19 +8,21 @@ from tests.server import Server, started
 from vidgen.client import Client, Job
 
 SMALL = {"model": "stub:animatic", "shots": 1, "width": 64, "height": 64, "num_frames": 5}
+KEY = "a-key-of-our-own-that-is-long-enough-for-it"
 PROMPT = "A lighthouse. A gull over the sea. Rain on the harbour."
 
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory) -> Iterator[Server]:
     workspace = tmp_path_factory.mktemp("client") / "workspace"
-    with started(workspace, allow_test_parameters="true", max_queued_jobs=4, max_concurrent_jobs=2) as running:
+    settings = {"allow_test_parameters": "true", "max_queued_jobs": 4, "max_concurrent_jobs": 2, "api_keys": KEY}
+    with started(workspace, **settings) as running:
         yield running
 
 
 @pytest.fixture(scope="session")
 def client(server) -> Iterator[Client]:
-    with Client(server.url) as client:
+    with Client(server.url, KEY) as client:
         yield client
 
 

@@ -1,12 +1,14 @@
 """Every method against a started server."""
 
 import io
+import re
+from textwrap import dedent
 
 import pytest
 from PIL import Image
 
-from tests.client.conftest import PROMPT, SMALL
-from tests.server import started
+import vidgen.client
+from tests.client.conftest import KEY, PROMPT, SMALL
 from vidgen.client import (
     Client,
     Conflict,
@@ -240,17 +242,20 @@ def test_the_device_and_the_health(client):
     assert client.pause()["paused"] and not client.resume()["paused"]
 
 
-def test_keys(tmp_path, monkeypatch):
-    key = "a-key-of-our-own-that-is-long-enough-for-it"
-    with started(tmp_path / "workspace", api_keys=key) as server:
-        with Client(server.url) as without:
-            assert without.health()["status"] == "healthy"
-            for ask in (without.queue, lambda: next(without.events("job_1")), lambda: without.content("/videos/a", 1)):
-                with pytest.raises(Unauthorized, match="API key"):
-                    ask()
-        with Client(server.url, key) as client:
-            assert client.generate("A boat", **SMALL).wait().recipe()
-        monkeypatch.setenv("VIDGEN_URL", server.url + "/")
-        monkeypatch.setenv("VIDGEN_API_KEY", key)
-        with Client() as client:
-            assert client.queue()["queued"] == 0
+def test_keys(server, client, monkeypatch):
+    with Client(server.url) as without:
+        assert without.health()["status"] == "healthy"
+        for ask in (without.queue, lambda: next(without.events("job_1")), lambda: without.content("/videos/a", 1)):
+            with pytest.raises(Unauthorized, match="API key"):
+                ask()
+    monkeypatch.setenv("VIDGEN_URL", server.url + "/")
+    monkeypatch.setenv("VIDGEN_API_KEY", KEY)
+    with Client() as found:
+        assert (found.base_url, found.queue()["paused"]) == (server.url, False)
+
+
+def test_the_examples_of_the_page_are_python():
+    blocks = re.findall(r"::\n\n((?:    .*\n|\n)+)", vidgen.client.__doc__)
+    assert len(blocks) == 6
+    for block in blocks:
+        compile(dedent(block), "vidgen.client", "exec")

@@ -58,6 +58,12 @@ def test_keys_that_are_none(key):
         Client(api_key=key)
 
 
+def test_an_empty_key_is_none(monkeypatch):
+    monkeypatch.setenv("VIDGEN_API_KEY", "")
+    with answering(type("Well", (Flaky,), {"asked": [(), ()]})) as url, Client(url) as client:
+        assert client.job("job_1").id == "job_1"
+
+
 @pytest.mark.parametrize("timeout_s", [0, -1, float("nan")])
 def test_timeouts_that_are_none(timeout_s):
     with pytest.raises(InvalidRequest, match="timeout_s: "):

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from tests.client.conftest import PROMPT, SMALL
+from tests.client.conftest import KEY, PROMPT, SMALL
 from tests.client.loopback import answering
 from tests.fakes.cutting import cutting
 from vidgen.client import Client, Conflict, InvalidRequest, NotFound
@@ -21,7 +21,7 @@ def long(client):
 def test_a_download_that_breaks_goes_on_where_it_was(server, client, long, tmp_path):
     whole = client.content(long.output_video_url, 10**9)
     told, chance = [], random.Random(7)
-    with cutting(server.url, lambda: chance.randrange(500, len(whole) // 8)) as proxy, Client(proxy.url) as cut:
+    with cutting(server.url, lambda: chance.randrange(500, len(whole) // 8)) as proxy, Client(proxy.url, KEY) as cut:
         saved = cut.download(long.id, tmp_path / "out.mp4", progress=lambda done, total: told.append((done, total)))
         assert proxy.cuts >= 8
     assert saved.read_bytes() == whole

@@ -25,7 +25,10 @@ class WatchedBackend(TrialBackend):
     def preview(self, shot: RenderSpec, step: int) -> bytes:
         from PIL import Image
 
-        small = self.draw(shot)
+        from backends.stub import shoot
+        from backends.stub.film import to_rgb
+
+        small = to_rgb(next(shoot.frames(shot, _nothing)))
         small.thumbnail((PREVIEW_PX, PREVIEW_PX))
         noise = Image.merge("RGB", [Image.effect_noise(small.size, NOISE) for _ in "RGB"])
         Image.blend(noise, small, step / shot.num_inference_steps).save(data := io.BytesIO(), "JPEG")

@@ -31,13 +31,24 @@ STATEFUL_SHARE = 4                      # one sequence for so many single cases 
 MOST_SECONDS = 1_800
 SETTINGS = {"allow_test_parameters": "true", "max_queued_jobs": 12, "max_concurrent_jobs": 2}
 SMALL = {"width": 64, "height": 64, "num_frames": 3}
+SAYS_TOO = {"width": "size", "height": "size", "num_frames": "seconds"}
+"""OpenAI's words for the same."""
+
+FRESH = 0.9                             # share of the idempotency keys that no other request has
 NOISY = 0.3                             # share of the requests that get a header beside
 
-CANNOT_NOW = {"POST /api/v1/jobs": [503, 507], "POST /api/v1/storyboards": [503], "POST /api/v1/upload": [507]}
-"""The 5xx that are described and right: a model that is not installed, a full disk. A description cannot say all that
-makes a request to these right, either: a model's own bounds, a whole image."""
+CANNOT_NOW = {
+    "POST /api/v1/jobs": [503, 507], "POST /api/v1/storyboards": [503], "POST /api/v1/upload": [507],
+    "POST /api/v1/jobs/{job_id}/edits": [503, 507], "POST /api/v1/jobs/{job_id}/retry": [503, 507],
+    "POST /v1/videos": [503, 507], "POST /v1/videos/{video_id}/remix": [503, 507], "POST /v1/videos/edits": [503, 507],
+    "POST /v1/videos/extensions": [501], "POST /v1/videos/characters": [501],
+    "GET /v1/videos/characters/{character_id}": [501],
+}
+"""The 5xx that are described and right: a model that is not installed, a full disk, what OpenAI has and we do not. A
+description cannot say all that makes a request to these right, either: a model's own bounds, a whole image."""
 
-RANGED = ["GET /api/v1/jobs/{job_id}/video", "GET /videos/{job_id}/{file}"]
+RANGED = ["GET /api/v1/jobs/{job_id}/video", "GET /videos/{job_id}/{file}", "GET /v1/videos/{video_id}/content"]
+CREATES = {"POST /api/v1/jobs": 201, "POST /v1/videos": 200}
 ACCEPTED = ["2xx", "3xx", 401, 403, 404, 409, 429, "5xx"]
 """What a right request may be answered with: the thing may not be there, or not in a state for it."""
 
@@ -90,9 +101,12 @@ class Hooks:
         self.server, self.findings, self.paused, self.chance = server, findings, paused, chance
 
     def before_call(self, context: Any, case: Any, kwargs: dict[str, Any]) -> None:
-        if case.operation.label == "POST /api/v1/jobs" and isinstance(case.body, dict):
+        if case.operation.label in CREATES and isinstance(case.body, dict):
             for name, value in SMALL.items():
-                case.body.setdefault(name, value)
+                if SAYS_TOO[name] not in case.body:
+                    case.body.setdefault(name, value)
+        if (key := case.headers.get("idempotency-key")) and self.chance.random() < FRESH:
+            case.headers["idempotency-key"] = f"{key}{self.chance.randrange(10**9)}"
         if self.chance.random() < NOISY and case.method == case.operation.method.upper():
             name = self.chance.choice(sorted(NOISE))
             words = "".join(self.chance.choices(TEXT, k=self.chance.randrange(1, 60))).strip() or "x"
@@ -100,7 +114,7 @@ class Hooks:
 
     def after_call(self, context: Any, case: Any, response: Any) -> None:
         self.findings.statuses[response.status_code] += 1
-        if case.operation.label == "POST /api/v1/jobs" and response.status_code == 201:
+        if case.method == "POST" and response.status_code == CREATES.get(case.operation.label):
             self.findings.jobs.append(response.json()["id"])
         if case.operation.label.startswith("POST /api/v1/queue/"):
             self.settle()
@@ -149,6 +163,9 @@ def configuration(server: Server, ids: dict[str, list[str]], seed: int, examples
     ] + [
         {"include-name": name, "checks": {"positive_data_acceptance": {"expected-statuses": [*ACCEPTED, 416]}}}
         for name in RANGED
+    ] + [
+        {"include-name": "GET /v1/videos",      # after a video that is not there
+         "checks": {"positive_data_acceptance": {"expected-statuses": [*ACCEPTED, 400]}}}
     ]
     return {
         "seed": seed, "base-url": server.url, "request-timeout": 30, "cache": {"enabled": False},
@@ -160,13 +177,15 @@ def configuration(server: Server, ids: dict[str, list[str]], seed: int, examples
         },
         "dictionaries": {name: {"values": values} for name, values in words.items()},
         "parameters": {
-            "path.job_id": {"dictionary": "kept", **often}, "path.file": {"dictionary": "files", **often},
+            "path.job_id": {"dictionary": "kept", **often}, "path.video_id": {"dictionary": "kept", **often},
+            "path.file": {"dictionary": "files", **often},
             "path.model_id": {"dictionary": "models", **often},
         },
         "operations": [
             *operations,
-            {"include-name": "DELETE /api/v1/jobs/{job_id}",
-             "parameters": {"path.job_id": {"dictionary": "doomed", "probability": 0.3}}},
+            *({"include-name": f"DELETE {path}/{{{name}}}",
+               "parameters": {f"path.{name}": {"dictionary": "doomed", "probability": 0.3}}}
+              for path, name in (("/api/v1/jobs", "job_id"), ("/v1/videos", "video_id"))),
             {"include-name": "GET /api/v1/jobs/{job_id}/events", "request-timeout": 3, "max-stream-events": 50},
         ],
     }

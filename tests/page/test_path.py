@@ -1,12 +1,21 @@
 """The whole way through the studio, as people go it: reloads, a narrow window, a keyboard alone, a server that dies."""
 
 import re
+import time
 
 import pytest
 from playwright.sync_api import expect
 
-from tests.page.studio import FILM, GONE, MOVED, NARROW, PROMPT, REFERENCE, SETTINGS, Studio, served
+from tests.api.trials import Trials, until
+from tests.page.studio import GONE, MOVED, NARROW, REFERENCE, SETTINGS, Studio, served
+from vidgen.backend import PREVIEW_INTERVAL_S
 
+PROMPT = "A lighthouse at dusk. Gulls circle over the rocks."
+PIXELS = """(image) => {
+  const [canvas, size] = [document.createElement("canvas"), [0, 0, 16, 9]];
+  canvas.getContext("2d").drawImage(image, ...size);
+  return [...canvas.getContext("2d").getImageData(...size).data].join();
+}"""
 AGAIN = "A gull lands on the gallery of the lighthouse"
 
 
@@ -21,11 +30,17 @@ def expect_picture(image) -> None:
     assert image.evaluate("(image) => image.naturalWidth") > 0
 
 
+def until_due(trials: Trials, job_id: str) -> None:
+    """Wait until another preview may be shown."""
+    shown = trials.root / "workspace" / "videos" / job_id / "shot_001_preview.jpg"
+    until(lambda: time.time() - shown.stat().st_mtime > PREVIEW_INTERVAL_S, "the time between two previews")
+
+
 def test_from_a_prompt_and_an_image_to_the_gallery(visit, trials):
-    trials.plan(("film/render", 2, "hold-1"), ("film/render", 4, "hold-2"))
+    trials.plan(("film/render", 2, "hold-1"), ("film/render", 3, "hold-2"))
     studio = visit()
     page = studio.page
-    studio.compose()
+    studio.compose(PROMPT)
     studio.field("Reference image").set_input_files(REFERENCE)
     expect(page.get_by_role("img", name="The reference image")).to_be_visible()
     expect(page.get_by_role("region", name="What it will take")).to_contain_text("up to 2 shots of 1.1 s, 512 × 288")
@@ -37,12 +52,12 @@ def test_from_a_prompt_and_an_image_to_the_gallery(visit, trials):
     studio.expect_status(2, "pending")
     expect(studio.shot(1).get_by_role("progressbar")).to_have_attribute("aria-valuenow", "50")
     expect_picture(preview_of(studio, 1))
-    before = preview_of(studio, 1).get_attribute("src")
+    before = preview_of(studio, 1).evaluate(PIXELS)
+    studio.picture("rendering-light")
+    until_due(trials, job_id)
     trials.go("hold-1")
     trials.met("hold-2")
-    expect(preview_of(studio, 1)).not_to_have_attribute("src", before)
-    expect_picture(preview_of(studio, 1))
-    studio.picture("rendering-light")
+    until(lambda: preview_of(studio, 1).evaluate(PIXELS) != before, "another preview")
     page.emulate_media(color_scheme="dark")
     studio.picture("rendering-dark")
     page.emulate_media(color_scheme="light")
@@ -72,6 +87,7 @@ def test_from_a_prompt_and_an_image_to_the_gallery(visit, trials):
     studio.picture("version-light")
 
     page.get_by_role("link", name="Gallery").click()
+    studio.field("Search").fill("Gulls circle over")
     expect(page.get_by_test_id("gallery-item")).to_have_count(2)
     expect(page.get_by_test_id("gallery-item").first).to_contain_text("Completed")
     studio.picture("gallery-light")
@@ -133,7 +149,7 @@ def test_by_keyboard_alone(visit):
     page = studio.page
     expect(studio.button("Generate")).to_be_visible()
     walk_to(studio, studio.field("Prompt"))
-    page.keyboard.type(PROMPT)
+    page.keyboard.type("A kettle on a stove")
     walk_to(studio, studio.button("Generate"))
     page.keyboard.press("Enter")
     assert studio.job_id
@@ -166,20 +182,26 @@ def walk_to(studio: Studio, target) -> None:
 
 def test_a_server_that_dies_and_comes_back(browser, tmp_path):
     with served(tmp_path) as trials:
-        trials.plan(("film/render", 3, "hold"))
         studio = Studio(browser, trials).visit()
         studio.expected.append(GONE)
-        studio.compose(model=FILM)
-        studio.generate()
-        trials.met("hold")
-        studio.expect_status(1, "rendering")
-        port = int(studio.url.rsplit(":", 1)[1])
+        page, again = studio.page, {**SETTINGS, "port": int(studio.url.rsplit(":", 1)[1])}
+        studio.compose()
         trials.server.kill()
-        banner = studio.page.get_by_text("The server cannot be reached; trying again")
-        expect(banner).to_be_visible()
-        studio.picture("waiting-for-the-server")
-        with trials.serving(**SETTINGS, port=port):
+        studio.button("Generate").click()
+        expect(page.get_by_role("alert")).to_contain_text("The server cannot be reached")
+        expect(page.get_by_role("region", name="What it will take").get_by_role("alert")).to_be_visible()
+        with trials.serving(**again):
+            trials.plan(("film/render", 3, "hold"))
+            job_id = studio.generate()
+            trials.met("hold")
+            studio.expect_status(1, "rendering")
+            trials.server.kill()
+            banner = page.get_by_text("The server cannot be reached; trying again")
+            expect(banner).to_be_visible()
+            studio.picture("waiting-for-the-server")
+        with trials.serving(**again):
             expect(banner).to_be_hidden()
             studio.expect_playing(studio.film)
             studio.expect_status(2, "completed")
+            assert [job["id"] for job in trials.server.get("/api/v1/jobs").json()["jobs"]] == [job_id]
             studio.close()

@@ -208,7 +208,7 @@ def _json(value: Any) -> bytes:
 
 
 def _headers(api_key: str | None) -> dict[str, str]:
-    if api_key is None:
+    if not api_key:
         return {}
     if not (api_key.isascii() and api_key.isprintable()) or " " in api_key:
         raise InvalidRequest.of("api_key", "must be printable ASCII without spaces")

@@ -115,9 +115,12 @@ class Steps:
     def _tell_reused(self, tx: Tx, job: Job, shots: Sequence[Shot], starts: Sequence[Start]) -> None:
         """Keep and say what was taken over from earlier versions."""
         done = [shot for shot in shots if shot.status is ShotStatus.COMPLETED]
-        drawn = [shot.index for shot in shots if starts[shot.index] is Start.DRAWN and shot.keyframe is not None]
+        drawn = [
+            shot.index for shot, start in zip(shots, starts, strict=True)
+            if start is Start.DRAWN and shot.keyframe is not None and shot not in done
+        ]
         jobs.update(tx, job.id, reused={StepKind.RENDER: [shot.index for shot in done], StepKind.KEYFRAME: drawn})
-        kept = f"{len(done)} of {len(shots)} clips" + (f" and {len(drawn)} keyframes" if drawn else "")
+        kept = f"{len(done)} of {len(shots)} clips" + (f" and the keyframes of {len(drawn)} more" if drawn else "")
         lifecycle.note(tx, job.id, "reused", f"{kept} are those of earlier versions")
         for shot in done:
             log.append(tx, job.id, EventType.SHOT_COMPLETE, said_of(self._workspace, job.id, shot), shot.id)

@@ -202,11 +202,13 @@ def test_what_cannot_be_done_is_said(client, video):
         assert "not possible here" in refused(caught.value, 501, "not_implemented")
     with pytest.raises(openai.BadRequestError) as caught:
         client.videos.edit(prompt="on", video=("a.mp4", b"..."))
-    assert "no video is taken in" in refused(caught.value, 400, "invalid_input", "video")
+    assert "name a video that was made here" in refused(caught.value, 400, "invalid_input", "video")
 
 
 def test_paths_and_methods_that_are_not_there_answer_in_the_same_shape(server):
-    for method, path, status in (("GET", "/v1/nothing", 404), ("PUT", "/v1/videos", 405), ("GET", "/v1", 404)):
+    for method, path, status in (
+        ("GET", "/v1/nothing", 404), ("PUT", "/v1/videos", 405), ("GET", "/v1", 404), ("GET", "/v1/videos/edits", 405),
+    ):
         answer = server.client.request(method, path)
         assert (answer.status_code, answer.json().keys()) == (status, {"error"})
     assert server.get("/api/v1/nothing").json().keys() >= {"error", "detail", "timestamp"}

@@ -11,7 +11,9 @@ REFERENCE = {"description": "The image that the video begins with", "anyOf": [
     {"type": "object", "required": ["file_id"], "additionalProperties": False, "properties": {"file_id": {
         "type": "string", "maxLength": 300, "description": "Of `POST /api/v1/upload`"}}},
 ]}
-FILE = {"type": "string", "format": "binary", "description": "JPEG, PNG or WebP, at most 10 MB; or as in JSON"}
+FILE = {"description": "The image that the video begins with: JPEG, PNG or WebP, at most 10 MB", "anyOf": [
+    {"type": "string", "format": "binary"}, *REFERENCE["anyOf"],
+]}
 PROMPT = {"prompt": JobRequest.model_json_schema()["properties"]["user_prompt"]}
 SOURCE = {"type": "object", "required": ["id"], "additionalProperties": False, "properties": {"id": {
     "type": "string", "minLength": 1, "maxLength": 100}}}
@@ -21,14 +23,21 @@ EXAMPLES = {"prompt": {"summary": "A prompt", "value": {
 NIGHT = {"night": {"summary": "Another prompt", "value": {"prompt": "The same forest at night"}}}
 
 
+def _of_form(schema: dict[str, Any]) -> dict[str, Any]:
+    """A form has no null: what is null is left out."""
+    kinds = [kind for kind in schema.get("anyOf", ()) if kind != {"type": "null"}]
+    return schema | {"anyOf": kinds} if kinds else schema
+
+
 def _object(properties: dict[str, Any], *required: str) -> dict[str, Any]:
     return {"type": "object", "required": list(required), "additionalProperties": False, "properties": properties}
 
 
 def _create(reference: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a create."""
     schema = JobRequest.model_json_schema(ref_template="#/components/schemas/{model}")["properties"]
     ours = {name: each for name, each in schema.items() if name not in (*ELSEWHERE, "reference_image")}
-    return _object({
+    return {
         **PROMPT,
         "model": {"type": "string", "minLength": 1, "maxLength": 100, "examples": ["stub:animatic"], "description": (
             "Left out, or one of OpenAI's own: the server's default model, and the answer says which")},
@@ -37,7 +46,7 @@ def _create(reference: dict[str, Any]) -> dict[str, Any]:
             "Shots and frames are chosen so that the video comes nearest; 4, where nothing says how long it is to be")},
         "size": {"type": "string", "pattern": r"^[1-9]\d{0,4}x[1-9]\d{0,4}$", "examples": ["1280x720"]},
         "input_reference": reference, **ours,
-    }, "prompt")
+    }
 
 
 def _body(**content: dict[str, Any]) -> dict[str, Any]:
@@ -46,6 +55,9 @@ def _body(**content: dict[str, Any]) -> dict[str, Any]:
     }}}
 
 
-CREATE = _body(json={"schema": _create(REFERENCE), "examples": EXAMPLES}, form={"schema": _create(FILE)})
+CREATE = _body(
+    json={"schema": _object(_create(REFERENCE), "prompt"), "examples": EXAMPLES},
+    form={"schema": _object({name: _of_form(each) for name, each in _create(FILE).items()}, "prompt")},
+)
 REMIX = _body(json={"schema": _object(PROMPT, "prompt"), "examples": NIGHT}, form={"schema": _object(PROMPT, "prompt")})
 EDIT = _body(form={"schema": _object({**PROMPT, "video": SOURCE}, "prompt", "video")})

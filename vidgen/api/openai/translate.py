@@ -78,6 +78,17 @@ def checked(model: type[M], fields: Mapping[str, Any]) -> M:
         raise invalid(e.errors(include_url=False)) from None
 
 
+def prompted(model: type[M], sent: Sent) -> M:
+    """The fields of a remix or an edit.
+
+    :raises InvalidInput: also where it came with a file.
+    """
+    if sent.picture is not None:
+        raise InvalidInput.of(sent.picture.field, "is a file; name a video that was made here instead")
+    schema = model.model_json_schema()
+    return checked(model, typed(sent.fields, schema, schema) if sent.is_form else sent.fields)
+
+
 @contextmanager
 def in_their_names(given: Collection[str]) -> Iterator[None]:
     """Let complaints name the fields as this API calls them, unless the client named them as we do."""

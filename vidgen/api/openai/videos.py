@@ -5,6 +5,7 @@ from functools import partial
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Query, Request, Response
+from starlette.convertors import StringConvertor, register_url_convertor
 
 from vidgen.api.body import StrictRoute
 from vidgen.api.calls import EngineHere, Slow
@@ -18,15 +19,15 @@ from vidgen.api.openai.repeats import Repeat, Repeats
 from vidgen.api.openai.translate import (
     EditFields,
     PromptFields,
-    checked,
     in_their_names,
     job_request,
+    prompted,
     remix_request,
 )
 from vidgen.api.openai.wire import DeletedVideo, Video, VideoId, VideoPage, openai_errors, poll_after
 from vidgen.engine.engine import Engine
 from vidgen.engine.steps import POSTER
-from vidgen.errors import InvalidInput, NotFound
+from vidgen.errors import NotFound
 from vidgen.store.jobs import TimedJob
 
 router = APIRouter(prefix="/v1/videos", tags=["OpenAI"], route_class=StrictRoute)
@@ -34,6 +35,15 @@ router = APIRouter(prefix="/v1/videos", tags=["OpenAI"], route_class=StrictRoute
 TAKEN = openai_errors(400, 404, 408, 409, 429, 503, 507)
 NO_CHARACTERS = "characters are not possible here; a reference image can show who appears: input_reference"
 CONTENT = described({"video/mp4": BYTES, "image/jpeg": BYTES})
+
+
+class VideoIdConvertor(StringConvertor):
+    """Whatever is not the name of a route beside."""
+
+    regex = "(?!(?:edits|extensions|characters)(?:/|$))[^/]+"
+
+
+register_url_convertor("video_id", VideoIdConvertor())
 
 
 async def _cursors(request: Request) -> Cursors:
@@ -79,9 +89,7 @@ async def create_video(request: Request, making: MakingHere) -> Video:
 async def edit_video(request: Request, making: MakingHere) -> Video:
     """As a remix; of videos that were made here only."""
     async with body_of(request) as sent:
-        if sent.picture is not None:
-            raise InvalidInput.of(sent.picture.field, "no video is taken in; name one that was made here: video[id]")
-        fields = checked(EditFields, sent.fields)
+        fields = prompted(EditFields, sent)
         return await making.once(sent, partial(_remix, fields.video.id, fields.prompt))
 
 
@@ -115,13 +123,13 @@ def list_videos(
     return VideoPage.of(shown, has_more=len(found) > limit)
 
 
-@router.get("/{video_id}", response_model=Video, summary="Read a video", responses=openai_errors(404))
+@router.get("/{video_id:video_id}", response_model=Video, summary="Read a video", responses=openai_errors(404))
 async def get_video(response: Response, engine: EngineHere, video_id: VideoId) -> Video:
     return _answer(response, engine.job(video_id))      # on the loop, as a job is read
 
 
 @router.delete(
-    "/{video_id}", response_model=DeletedVideo, summary="Remove a video; one that is not ready is cancelled",
+    "/{video_id:video_id}", response_model=DeletedVideo, summary="Remove a video; one that is not ready is cancelled",
     responses=openai_errors(404, 409),
 )
 async def delete_video(engine: EngineHere, slow: Slow, video_id: VideoId) -> DeletedVideo:
@@ -130,8 +138,8 @@ async def delete_video(engine: EngineHere, slow: Slow, video_id: VideoId) -> Del
 
 
 @router.get(
-    "/{video_id}/content", summary="Download a video, its poster or its contact sheet", response_class=Response,
-    responses=openai_errors(400, 404, 409, 416) | CONTENT, openapi_extra=CONDITIONS,
+    "/{video_id:video_id}/content", summary="Download a video, its poster or its contact sheet",
+    response_class=Response, responses=openai_errors(400, 404, 409, 416) | CONTENT, openapi_extra=CONDITIONS,
 )
 def get_content(
     request: Request, engine: EngineHere, video_id: VideoId,
@@ -144,15 +152,13 @@ def get_content(
 
 
 @router.post(
-    "/{video_id}/remix", response_model=Video, summary="Render a video again with another prompt", responses=TAKEN,
-    openapi_extra=bodies.REMIX,
+    "/{video_id:video_id}/remix", response_model=Video, summary="Render a video again with another prompt",
+    responses=TAKEN, openapi_extra=bodies.REMIX,
 )
 async def remix_video(request: Request, making: MakingHere, video_id: VideoId) -> Video:
     """Its model, size, length, seed and reference image stay; its shots are planned anew."""
     async with body_of(request) as sent:
-        if sent.picture is not None:
-            raise InvalidInput.of(sent.picture.field, "is not a field of this request that takes a file")
-        fields = checked(PromptFields, sent.fields)
+        fields = prompted(PromptFields, sent)
         return await making.once(sent, partial(_remix, video_id, fields.prompt))
 
 

@@ -6,11 +6,7 @@ import { hasEnded } from "./jobs.js";
 import { button, iconButton, problem } from "./parts.js";
 
 export class Arrangement {
-  /**
-   * @param {function(): object} job  as it is now
-   * @param {HTMLElement} list  of the cards
-   * @param {function(): void} ondone  arranging has ended
-   */
+  /** @param {function(): object} job  as it is now */
   constructor(job, list, ondone) {
     Object.assign(this, { job, list, ondone, isOn: false });
     this.said = h("div");

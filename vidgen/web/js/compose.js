@@ -16,7 +16,7 @@ const DRY_RUN_MS = 350;
 const RETRY_MS = 3000;
 const MAX_STYLE_ENTRIES = 10;
 
-/** @param {{from?: string}} params  `from`: the job whose request fills the form */
+/** Compose a job; `params.from` is one whose request fills the form. */
 export function show(root, params) {
   const view = new Compose(root);
   view.begin(params.from);
@@ -26,10 +26,8 @@ export function show(root, params) {
 class Compose {
   constructor(root) {
     this.root = root;
-    this.models = [];
     this.draft = readDraft();
     this.asked = 0;
-    this.isGone = false;
     this.said = h("div");
     this.estimate = estimatePanel();
     this.changed = this.changed.bind(this);
@@ -84,7 +82,6 @@ class Compose {
     const { draft } = this;
     fill(this.said);
     this.settings = h("section", { class: "card stack", "aria-label": "Settings" });
-    this.seed = h("div");
     this.reference = referencePicker(draft, this.changed, () => aspectOf(draft, this.model?.capabilities));
     this.storyboard = storyboardEditor(draft, {
       form: () => this.form, model: () => this.model, onchange: this.changed, onreshape: () => { this.drawShots(); this.changed(); },
@@ -206,7 +203,7 @@ class Compose {
   refuse(error) {
     const fields = [...unreadable(this.form), ...(error.fields ?? [])];
     const left = showWrong(this.form, fields);
-    const elsewhere = fields.length && !left.length ? "Something above cannot be done as it stands; the field says what." : error;
+    const elsewhere = fields.length && !left.length ? "The field that is marked cannot stay as it is." : error;
     this.estimate.refuse(elsewhere, left);
     if (error.status === 0) this.timer = setTimeout(() => this.ask(), RETRY_MS);
   }

@@ -19,6 +19,7 @@ export function h(tag, props = {}, ...children) {
 export function icon(name, label = null) {
   const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
   svg.setAttribute("class", "icon");
+  svg.setAttribute("viewBox", "0 0 24 24");
   if (label) {
     svg.setAttribute("role", "img");
     svg.setAttribute("aria-label", label);

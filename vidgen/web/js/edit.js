@@ -2,7 +2,7 @@
 
 import { get, post } from "./api.js";
 import { h } from "./dom.js";
-import { emptyShot, shotDraft, shotRequest } from "./draft.js";
+import { shotDraft, shotRequest } from "./draft.js";
 import { focusWrong, showWrong, unreadable } from "./form.js";
 import { address, path } from "./jobs.js";
 import { button, openDialog, problem } from "./parts.js";
@@ -41,7 +41,7 @@ export async function editShot(job, shot) {
 
 /** The dialog that describes a new shot; `act` is given it as a request says it. */
 export async function newShot(job, act) {
-  const shot = emptyShot();
+  const shot = shotDraft();
   const request = () => shotRequest(shot);
   await shotDialog(job, "Add a shot", shot, { yes: "Add the shot", hint: "It is rendered when the new version is made.", request, act });
 }
@@ -55,7 +55,7 @@ async function shotDialog(job, title, shot, { yes, hint, prefix = "", request, a
   const form = h("form", {
     novalidate: true, class: "stack", oninput: () => { showWrong(form, []); said.replaceChildren(); }, onsubmit: (event) => { event.preventDefault(); submit(); },
     onkeydown: (event) => event.key === "Enter" && (event.ctrlKey || event.metaKey) && submit(),
-  }, shotFields(shot, { model, prefix }), h("p", { class: "small muted" }, hint), said);
+  }, shotFields(shot, { model, parameters: job.parameters, prefix }), h("p", { class: "small muted" }, hint), said);
   const sure = button(yes, { class: "primary", onclick: submit });
   const dialog = openDialog(title, form, { foot: [button("Cancel", { onclick: () => dialog.close() }), sure] });
   form.querySelector("textarea").focus();

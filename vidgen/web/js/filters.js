@@ -2,11 +2,12 @@
 
 import { get } from "./api.js";
 import { h } from "./dom.js";
+import { selectField, textField } from "./form.js";
 
 const TYPING_MS = 250;
-const NAMES = ["q", "status", "model_id", "order"];
+const ALL = ["", "All"];
 const STATUSES = [
-  ["", "All"], ["queued", "Queued"], ["processing", "Rendering"], ["completed", "Completed"], ["failed", "Failed"],
+  ALL, ["queued", "Queued"], ["processing", "Rendering"], ["completed", "Completed"], ["failed", "Failed"],
   ["cancelled", "Cancelled"],
 ];
 const ORDERS = [["", "Newest first"], ["oldest", "Oldest first"]];
@@ -16,55 +17,47 @@ const ORDERS = [["", "Newest first"], ["oldest", "Oldest first"]];
  * @param {function(): void} changed
  */
 export function makeFilters(params, changed) {
-  const values = Object.fromEntries(NAMES.map((name) => [name, params[name] ?? ""]));
+  const values = { q: "", status: "", model_id: "", order: "" };
+  for (const name of Object.keys(values)) values[name] = params[name] ?? "";
   let timer = 0;
-  const set = (name, value) => {
-    if (values[name] === value) return;
-    values[name] = value;
+  const set = (some) => {
+    Object.assign(values, some);
     remember(values);
     changed();
   };
-  const typed = () => {
+  const typed = (text) => {
     clearTimeout(timer);
-    timer = setTimeout(() => set("q", controls.q.value.trim()), TYPING_MS);
+    timer = setTimeout(() => text.trim() !== values.q && set({ q: text.trim() }), TYPING_MS);
   };
-  const select = (name, options) =>
-    h("select", { id: `gallery-${name}`, onchange: () => set(name, controls[name].value) }, optionsOf(options));
-  const controls = {
-    q: h("input", {
-      type: "search", id: "gallery-q", placeholder: "Words in the prompt", maxlength: 200, oninput: typed,
-    }),
-    status: select("status", STATUSES),
-    model_id: select("model_id", [["", "All"]]),
-    order: select("order", ORDERS),
-  };
-  const show = () => NAMES.forEach((name) => { controls[name].value = values[name]; });
+  const select = (name, label, choices) =>
+    selectField({ name, label }, choices, values[name], (value) => set({ [name]: value }));
+  const search = textField({ name: "q", label: "Search" }, values.q, typed, {
+    type: "search", maxlength: 200, placeholder: "Words in the prompt",
+  });
+  const model = select("model_id", "Model", [ALL]);
+  const status = select("status", "Status", STATUSES);
+  const controls = [search, status, model, select("order", "Order", ORDERS)].map(controlOf);
   get("/api/v1/models").then(({ models }) => {
-    controls.model_id.append(...optionsOf(models.map(({ id, name, provider }) => [id, `${name} (${provider})`])));
-    show();
+    controls[2].append(...models.map(({ id, name, provider }) =>
+      h("option", { value: id, selected: id === values.model_id }, `${name} (${provider})`)));
   }, () => {});                         // no models to choose from, then; the list itself says what is wrong
-  show();
   return {
-    values, first: controls.q,
+    values, first: controls[0],
     element: h("form", { class: "filters", role: "search", onsubmit: (event) => event.preventDefault() },
-      field("Search", controls.q), field("Status", controls.status), field("Model", controls.model_id),
-      field("Order", controls.order)),
+      controls.map((control) => control.parentElement)),
     areSet: () => Boolean(values.q || values.status || values.model_id),
     reset: () => {
-      Object.assign(values, { q: "", status: "", model_id: "" });
-      show();
-      remember(values);
-      controls.q.focus();
-      changed();
+      for (const control of controls.slice(0, 3)) control.value = "";
+      controls[0].focus();
+      set({ q: "", status: "", model_id: "" });
     },
     stop: () => clearTimeout(timer),
   };
 }
 
+const controlOf = (field) => field.querySelector("input, select");
+
 function remember(values) {
   const asked = new URLSearchParams(Object.entries(values).filter(([, value]) => value));
   history.replaceState(null, "", `#/gallery${asked.size ? `?${asked}` : ""}`);
 }
-
-const optionsOf = (options) => options.map(([value, words]) => h("option", { value }, words));
-const field = (words, control) => h("div", { class: "field" }, h("label", { for: control.id }, words), control);

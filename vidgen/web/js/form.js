@@ -3,22 +3,17 @@
 import { h } from "./dom.js";
 import { iconButton } from "./parts.js";
 
-export const MAX_SEED = 2 ** 32 - 1;
+const MAX_SEED = 2 ** 32 - 1;
 
 let count = 0;
 
-/**
- * A control with its label, and a hint below it.
- *
- * @param {string} name  the field's path in the request, as errors name it
- * @param {HTMLElement} beside  a button beside the control
- */
+/** A control with its label and a hint; `name` is its path in the request, as errors say it, `beside` a button. */
 export function field({ name, label, control, hint = null, beside = null, wide = false }) {
   control.id = `field-${++count}`;
   control.dataset.field = name;
   const about = hint && h("p", { class: "hint", id: `${control.id}-hint` }, hint);
   if (about) control.setAttribute("aria-describedby", about.id);
-  return h("div", { class: wide ? "field wide" : "field" }, h("label", { for: control.id }, label),
+  return h("div", { class: `field ${wide ? "wide" : ""} ${control.type}` }, h("label", { for: control.id }, label),
     beside ? h("div", { class: "pair" }, control, beside) : control, about);
 }
 
@@ -29,13 +24,8 @@ export const textField = (options, value, onchange, props = {}) =>
   field({ ...options, control: h("input", { type: "text", ...props, value, oninput: (e) => onchange(e.target.value) }) });
 
 /** A number. Empty means the default, which is shown in its place. */
-export function numberField(options, value, onchange, { min, max, step = "any", placeholder = "" } = {}) {
-  const control = h("input", {
-    type: "number", inputmode: "decimal", min, max, step: step || "any", placeholder, value,
-    oninput: (e) => onchange(e.target.value),
-  });
-  return field({ ...options, control });
-}
+export const numberField = (options, value, onchange, { min, max, step, placeholder = "" }) =>
+  textField(options, value, onchange, { type: "number", inputmode: "decimal", min, max, step: step || "any", placeholder });
 
 /** @param {[string, string][]} choices  values and what they are called */
 export function selectField(options, choices, value, onchange) {
@@ -43,34 +33,27 @@ export function selectField(options, choices, value, onchange) {
   return field({ ...options, control: h("select", { onchange: (e) => onchange(e.target.value) }, items) });
 }
 
-export function checkField({ name, label, hint = null }, checked, onchange) {
-  const control = h("input", {
-    type: "checkbox", checked, id: `field-${++count}`, onchange: (e) => onchange(e.target.checked),
-    dataset: { field: name }, "aria-describedby": hint && `field-${count}-hint`,
-  });
-  return h("div", { class: "field wide" }, h("div", { class: "check" }, control, h("label", { for: control.id }, label)),
-    hint && h("p", { class: "hint", id: `${control.id}-hint` }, hint));
+export function checkField(options, checked, onchange) {
+  const control = h("input", { type: "checkbox", checked, onchange: (e) => onchange(e.target.checked) });
+  return field({ ...options, control, wide: true });
 }
 
 /** A seed, with a dice; empty means random. */
 export function seedField(options, value, onchange, props = {}) {
   const dice = iconButton("Another seed", "dice", { onclick: () => {
-    control.value = crypto.getRandomValues(new Uint32Array(1))[0];
-    onchange(control.value);
+    const [seed] = crypto.getRandomValues(new Uint32Array(1));
+    dice.previousSibling.value = seed;
+    onchange(String(seed));
   } });
-  const control = h("input", {
-    type: "number", inputmode: "numeric", min: 0, max: MAX_SEED, step: 1, placeholder: "Random", ...props, value,
-    oninput: (e) => onchange(e.target.value),
+  return textField({ ...options, beside: dice }, value, onchange, {
+    type: "number", min: 0, max: MAX_SEED, step: 1, placeholder: "Random", ...props,
   });
-  return field({ ...options, control, beside: dice });
 }
 
 /** A number that the model's card bounds. */
 export function rangeField(options, range, value, onchange) {
-  const steps = range.step > 1 ? ` in steps of ${range.step}` : "";
-  return numberField({ ...options, hint: `${range.min} to ${range.max}${steps}` }, value, onchange, {
-    ...range, placeholder: range.default,
-  });
+  const hint = `${range.min} to ${range.max}${range.step > 1 ? ` in steps of ${range.step}` : ""}`;
+  return numberField({ ...options, hint }, value, onchange, { ...range, placeholder: range.default });
 }
 
 /** Fields for a model's own parameters, from their JSON Schema; what is left at its default is taken out of `values`. */
@@ -105,12 +88,7 @@ function enumField(options, rule, value, set) {
 /** `guidance_scale` as people read it: `Guidance scale`. */
 export const words = (name) => (name.charAt(0).toUpperCase() + name.slice(1)).replaceAll("_", " ");
 
-/**
- * Say what is wrong at the fields inside `root`; what was said before goes.
- *
- * @param {{field: string, message: string}[]} fields
- * @returns those that have no place here
- */
+/** Say what is wrong at the fields inside `root`, and no more what was; returns those that have no place here. */
 export function showWrong(root, fields) {
   clearWrong(root);
   return fields.filter(({ field: name, message }) => {

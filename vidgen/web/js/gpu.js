@@ -1,7 +1,7 @@
 // The device that local models run on: a strip in the header, and a panel that says who holds its memory.
 
 import { get, post } from "./api.js";
-import { announce, fill, h, icon, say } from "./dom.js";
+import { fill, h, icon, say } from "./dom.js";
 import { button, openDialog, problem } from "./parts.js";
 import { poll } from "./poll.js";
 
@@ -15,23 +15,25 @@ export function mountGpu(root) {
   let latest = null;
   let panel = null;
   const strip = makeStrip(() => {
-    panel = openPanel(latest, refresh, () => {
-      panel = null;
-    });
+    panel = openPanel(latest, refresh);
   });
-  const hide = () => { root.hidden = true; };
+  const hide = () => {
+    root.hidden = true;
+  };
   async function refresh() {
     latest = await get("/api/v1/gpu");
     root.hidden = !isKnown(latest);
     strip.show(latest);
-    panel?.show(latest);
+    if (panel?.element.open) panel.show(latest);
   }
   hide();
   root.append(strip.element);
   poll("gpu", refresh, EVERY_MS, hide);
 }
 
-const isKnown = ({ device, memory }) => memory.total_bytes !== null || device.name !== null;
+/** Where there is no GPU, the server tells of RAM, which is of interest only if the CPU renders. */
+const isKnown = ({ device, memory, problem: why }) =>
+  device.kind === "cpu" ? why === null : memory.total_bytes !== null || device.name !== null;
 const sizeOf = (count) => (count === null ? "unknown" : `${(count / 2 ** 30).toFixed(1)} GiB`);
 const wordFor = (gpu) => (gpu.device.kind === "cpu" ? "RAM" : "GPU");
 
@@ -60,13 +62,14 @@ function makeStrip(open) {
 /**
  * Who has how much of the memory, in the order of the bar.
  *
- * @returns {{kind: string, name: string, note: string, bytes: number|null}[]}
+ * @returns {{kind: string, name: string, note?: string, bytes: number|null}[]}
  */
 function shares(gpu) {
   const { free_bytes: free, ours_bytes: ours, others_bytes: others, spare_bytes: spare } = gpu.memory;
   const models = gpu.models.map((model, at) => ({
     kind: `model-${at % TINTS}`, name: model.model_id, bytes: model.resident_bytes,
-    note: [model.mode.replace("_", " "), model.busy ? "rendering" : "idle", model.source].join(", "),
+    note: [model.mode.replace("_", " "), model.busy ? "rendering" : "idle", model.source === "estimated" && "estimated"]
+      .filter(Boolean).join(", "),
   }));
   const held = models.reduce((sum, model) => sum + model.bytes, 0);
   const kept = free === null ? 0 : Math.min(gpu.memory.reserve_bytes, free);
@@ -74,54 +77,43 @@ function shares(gpu) {
     ...models,
     { kind: "runtime", name: "Libraries and buffers", bytes: Math.max(0, (ours ?? 0) - held - spare), note: "ours" },
     { kind: "spare", name: "Spare", bytes: spare, note: "held for the next render" },
-    { kind: "others", name: "Other programs", bytes: others, note: others === null ? "by whom is not known" : "" },
+    { kind: "others", name: "Other programs", bytes: others },
     { kind: "reserve", name: "Reserve", bytes: kept, note: "free, and left to others" },
-    { kind: "free", name: "Free", bytes: free === null ? null : free - kept, note: "" },
+    { kind: "free", name: "Free", bytes: free === null ? null : free - kept },
   ].filter((share) => share.bytes !== 0 || share.kind === "free" || share.kind.startsWith("model"));
 }
 
 function drawBar(bar, all) {
   const known = all.filter((share) => share.bytes);
   const total = known.reduce((sum, share) => sum + share.bytes, 0);
-  fill(bar, known.map(({ kind, bytes }) => h("span", { class: kind, style: { width: `${(100 * bytes) / total}%` } })));
+  fill(bar, known.map(({ kind, bytes }) => h("span", { class: `of-${kind}`, style: { width: `${(100 * bytes) / total}%` } })));
 }
 
-function openPanel(gpu, refresh, closed) {
-  const body = h("div", { class: "stack gpu-panel" });
+function openPanel(gpu, refresh) {
+  const body = h("div", { class: "stack" });
   const said = h("div", { role: "status" });
   const release = button("Release", { onclick: () => releaseAll(release, said, refresh) });
-  const show = (now) => {
-    if (!release.dataset.busy) release.disabled = !holdsAnything(now);
-    fill(body, describe(now));
-  };
+  const show = (now) => fill(body, describe(now));
   const title = gpu.device.name ?? `The server's ${wordFor(gpu)}`;
-  const dialog = openDialog(title, h("div", { class: "stack" }, body, h("p", { class: "hint" }, RELEASE), said), {
+  const { element } = openDialog(title, h("div", { class: "stack" }, body, h("p", { class: "hint" }, RELEASE), said), {
     foot: release,
   });
-  dialog.element.addEventListener("close", closed);
   show(gpu);
-  return { show };
+  return { element, show };
 }
-
-const holdsAnything = ({ models, memory }) =>
-  models.length > 0 || memory.ours_bytes > 0 || memory.spare_bytes > 0 || memory.shelf_bytes > 0;
 
 async function releaseAll(release, said, refresh) {
   release.disabled = true;
-  release.dataset.busy = "1";
   fill(said, "Releasing…");
   try {
     const done = await post("/api/v1/gpu/release");
     const back = done.released_bytes === null ? "Released." : `${sizeOf(done.released_bytes)} given back.`;
     fill(said, done.waits_for ? `${back} The rest follows after: ${done.waits_for}.` : back);
-    announce(said.textContent);
-    await refresh();
   } catch (error) {
     fill(said, problem(error));
-  } finally {
-    delete release.dataset.busy;
-    release.disabled = false;
   }
+  release.disabled = false;
+  await refresh().catch(() => {});      // the next reading is at most EVERY_MS away
 }
 
 function describe(gpu) {
@@ -129,7 +121,8 @@ function describe(gpu) {
   const bar = h("div", { class: "memory large", "aria-hidden": "true" });
   drawBar(bar, all);
   const isMeasured = gpu.memory.total_bytes !== null;
-  return [gpu.problem && problem(gpu.problem), isMeasured && bar, shareTable(gpu, all), facts(gpu), processes(gpu)];
+  const trouble = gpu.problem && h("p", { class: "problem" }, icon("alert"), gpu.problem);
+  return [trouble, isMeasured && bar, shareTable(gpu, all), facts(gpu), processes(gpu)];
 }
 
 function shareTable(gpu, all) {
@@ -144,7 +137,7 @@ function shareTable(gpu, all) {
 function shareRow({ kind, name, note, bytes }) {
   const words = h("span", {}, name, " ", note && h("span", { class: "muted small" }, note));
   return h("tr", {},
-    h("th", { scope: "row" }, h("span", { class: `swatch ${kind}`, "aria-hidden": "true" }), words),
+    h("th", { scope: "row" }, h("span", { class: `swatch of-${kind}`, "aria-hidden": "true" }), words),
     h("td", { class: "number" }, sizeOf(bytes)));
 }
 

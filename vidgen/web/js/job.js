@@ -1,11 +1,12 @@
 // One job, live: its storyboard as cards, how far it is, its notes, then its video; and all that can be done with it.
 
-import { announce, fill, h, say } from "./dom.js";
 import { Arrangement } from "./arrange.js";
+import { announce, fill, h, say } from "./dom.js";
 import { editShot } from "./edit.js";
+import { words } from "./form.js";
 import { address, cancel, canRetry, duplicate, hasEnded, readJob, removeJob, retry, titleOf } from "./jobs.js";
 import { follow } from "./live.js";
-import { ago, button, count, duration, empty, problem, progressBar, statusBadge, time, timeElement } from "./parts.js";
+import { ago, button, count, duration, empty, money, problem, progressBar, statusBadge, time, timeElement } from "./parts.js";
 import { player } from "./player.js";
 import { ShotCard } from "./shots.js";
 import { mountVersions } from "./versions.js";
@@ -15,7 +16,6 @@ const SOON_MS = 60;
 const TICK_MS = 1000;
 const NOTES = 100;
 
-/** @param {{id: string}} params */
 export function show(root, params) {
   const view = new JobView(root, params.id);
   view.begin();
@@ -43,11 +43,10 @@ class JobView {
       h("div", { class: "row spread" }, h("h2", {}, "Storyboard"), this.arrange.bar), this.shots);
     this.log = h("ul", { class: "notes small" });
     this.aside = h("aside", { class: "stack", "aria-label": "About this job" });
-    this.versions = h("div");
+    this.versions = h("section", { class: "card stack tight" });
   }
 
   begin() {
-    fill(this.root, h("p", { class: "muted" }, "Loading…"));
     this.ticks = setInterval(() => this.tick(), TICK_MS);
     this.unfollow = follow(this.id, {
       onopen: () => this.refreshSoon(SOON_MS), onmessage: (message) => this.hear(message), onunknown: () => this.lost(),
@@ -82,13 +81,13 @@ class JobView {
   /** A progress message: shown at once, between two readings of the job. */
   heed(message) {
     this.last = { ...message, at: Date.now() };
-    if (message.shot_id) this.progress.set(message.shot_id, message);
-    if (message.shot_id) this.cards.get(message.shot_id)?.progress(message);
+    this.progress.set(message.shot_id, message);
+    this.cards.get(message.shot_id)?.progress(message);
     if (this.job) this.drawProgress();
   }
 
-  note({ message, seq }) {
-    this.notes = [...this.notes, { message, seq }].slice(-NOTES);
+  note({ message }) {
+    this.notes = [...this.notes, message].slice(-NOTES);
     this.drawNotes();
   }
 
@@ -142,7 +141,8 @@ class JobView {
   drawHead() {
     const { job } = this;
     fill(this.said, job.error_message && job.status === "failed" ? problem(job.error_message) : null);
-    fill(this.head, h("div", { class: "row" }, statusBadge(job), h("span", { class: "muted small" }, job.model_id, " · ", timeElement(job.created_at, ago(job.created_at)))),
+    fill(this.head,
+      h("div", { class: "row muted small" }, statusBadge(job), job.model_id, " · ", timeElement(job.created_at, ago(job.created_at))),
       h("div", { class: "row spread" }, h("h1", { class: "grow" }, titleOf(job)), h("div", { class: "row" }, this.actions())));
   }
 
@@ -170,7 +170,7 @@ class JobView {
     const { job, last } = this;
     this.running.hidden = hasEnded(job);
     if (hasEnded(job)) return;
-    const percent = Math.max(job.progress_percentage, last?.progress ?? 0);
+    const { percent } = this;
     say(this.step, job.status === "queued" ? waits(job) : (last?.message ?? job.current_step));
     this.bar.set(percent, `${Math.round(percent)} percent: ${last?.step ?? job.current_step}`);
     this.tick();
@@ -183,8 +183,11 @@ class JobView {
     if (!this.job || hasEnded(this.job)) return;
     const { eta_seconds: eta, at } = this.last ?? { eta_seconds: this.job.eta_seconds, at: Date.now() };
     const left = eta === null || eta === undefined ? null : Math.max(1, Math.round(eta - (Date.now() - at) / 1000));
-    const percent = Math.max(this.job.progress_percentage, this.last?.progress ?? 0);
-    say(this.rest, `${left === null ? "" : `about ${duration(left)} left · `}${percent.toFixed(percent % 1 ? 1 : 0)} %`);
+    say(this.rest, `${left === null ? "" : `about ${duration(left)} left · `}${this.percent} %`);
+  }
+
+  get percent() {
+    return Math.max(this.job.progress_percentage, this.last?.progress ?? 0);
   }
 
   drawShots() {
@@ -197,22 +200,16 @@ class JobView {
   }
 
   drawShot(shot) {
-    const card = this.cards.get(shot.id);
-    if (card) card.update(this.job, shot);
-    else this.cards.set(shot.id, new ShotCard(this.job, shot, (one) => this.tools(one)));
+    const known = this.cards.get(shot.id);
+    if (known) return known.update(this.job, shot);
+    const card = new ShotCard(this.job, shot, (now) => editShot(this.job, now));
     const latest = this.progress.get(shot.id);
-    if (!card && latest) this.cards.get(shot.id).progress(latest);
-  }
-
-  tools(shot) {
-    if (!hasEnded(this.job)) return [];
-    const label = `Edit shot ${shot.index + 1}`;
-    const now = () => this.job.storyboard.shots.find(({ id }) => id === shot.id);
-    return [button("Edit", { class: "small", "aria-label": label, onclick: () => editShot(this.job, now()) }, "edit")];
+    if (latest) card.progress(latest);
+    return this.cards.set(shot.id, card);
   }
 
   drawNotes() {
-    fill(this.log, this.notes.map(({ message }) => h("li", {}, message)));
+    fill(this.log, this.notes.map((words) => h("li", {}, words)));
     if (this.log.parentElement) this.log.parentElement.hidden = !this.notes.length;
   }
 
@@ -226,16 +223,17 @@ class JobView {
   }
 }
 
+/** Names and values; what is empty is left out. */
 function details(job) {
-  const own = Object.entries({ ...job.style_preferences, ...job.parameters }).filter(([, value]) => value !== null);
   return [
     ["Model", job.model_id], ["Keyframes", job.keyframe_model_id], ["Seed", String(job.seed)],
     ["Size", `${job.width} × ${job.height}`], ["Length", `${count(job.num_frames, "frame")} a shot, ${job.fps} a second`],
     ["Steps", job.num_inference_steps], ["Negative prompt", job.negative_prompt],
     ["Continuity", job.continuity === "chain" && "each shot goes on from the one before"],
-    ["Priority", job.priority || null], ["Took", took(job)], ["Cost", job.usage.cost_usd !== null && `$${job.usage.cost_usd}`],
-    ...own.map(([name, value]) => [name.replaceAll("_", " "), String(value)]),
-    ["Version of", job.parent_id && h("a", { href: address({ id: job.parent_id }) }, job.parent_id)], ["Job", h("span", { class: "mono" }, job.id)],
+    ["Priority", job.priority], ["Took", took(job)], ["Cost", job.usage.cost_usd && money(job.usage.cost_usd)],
+    ...Object.entries({ ...job.style_preferences, ...job.parameters }).map(([name, value]) => [words(name), value !== null && String(value)]),
+    ["Version of", job.parent_id && h("a", { href: address({ id: job.parent_id }) }, job.parent_id)],
+    ["Job", h("span", { class: "mono" }, job.id)],
   ].filter(([, value]) => value);
 }
 

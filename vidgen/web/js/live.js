@@ -11,10 +11,7 @@ const UNKNOWN_JOB = 4404;
 /**
  * Hear all of a job's messages, each once and in order; the log from its beginning first.
  *
- * @param {function(object): void} onmessage
- * @param {function(): void} onopen  connected, for the first time or again
- * @param {function(): void} onunknown  there is no such job, or no more
- * @returns {function(): void} what ends it
+ * `onopen`: connected, for the first time or again; `onunknown`: there is no such job, or no more. Returns what ends it.
  */
 export function follow(jobId, { onmessage, onopen, onunknown }) {
   let seq = 0;

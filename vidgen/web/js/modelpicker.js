@@ -11,11 +11,7 @@ export const makesImages = ({ capabilities: can }) => can.supports_text_to_image
 /** The models that can be chosen, the preferred first. */
 export const choosable = (models) => models.filter((model) => model.is_available && makesVideo(model));
 
-/**
- * @param {object[]} models  as the server lists them
- * @param {string} chosen  an id
- * @param {function(string): void} onchange
- */
+/** The choice among `models`, as the server lists them; `onchange` is given an id. */
 export function modelPicker(models, chosen, onchange) {
   const others = models.filter((model) => !model.is_available);
   return h("fieldset", { class: "models field", role: "radiogroup", id: "models", dataset: { field: "model_id" } },

@@ -13,11 +13,7 @@ export function statusBadge({ status }) {
   return h("span", { class: `badge ${status}` }, STATUS_WORDS[status] ?? status);
 }
 
-/**
- * A progress bar that people hear of by `label`.
- *
- * @returns {{element: HTMLElement, set: function(number, string=): void}} `set` takes percent, and words for it.
- */
+/** A progress bar that people hear of by `label`: its `element`, and `set`, which takes percent and words for it. */
 export function progressBar(label, percent = 0, size = "") {
   const bar = h("div");
   const element = h("div", {
@@ -73,16 +69,10 @@ export function ago(iso) {
   return seconds < 3600 ? `${Math.floor(seconds / 60)} min ago` : time(iso);
 }
 
-/** A moment as an element, with the whole date at hand. */
 export const timeElement = (iso, words = time(iso)) =>
   h("time", { datetime: iso, title: new Date(iso).toLocaleString() }, words);
 
-/**
- * A box that says what is wrong. Fields that were not shown at their place are listed.
- *
- * @param {Error|string} error
- * @param {{field: string, message: string}[]} fields  those to list
- */
+/** A box that says what is wrong: an error or words, or the `fields` that could not be shown at their place. */
 export function problem(error, fields = []) {
   const words = typeof error === "string" ? error : error.detail || "Something went wrong on this page. Reload it.";
   return h("div", { class: "problem", role: "alert" }, icon("alert"), h("div", { class: "grow" },
@@ -92,7 +82,6 @@ export function problem(error, fields = []) {
 
 const sentence = (words) => words.charAt(0).toUpperCase() + words.slice(1) + (/[.!?]$/.test(words) ? "" : ".");
 
-/** An empty state: an icon, words, and perhaps something to do. */
 export const empty = (name, words, ...more) => h("div", { class: "empty" }, icon(name), h("p", {}, words), ...more);
 
 export function button(words, props = {}, iconName = null) {
@@ -104,11 +93,7 @@ export function button(words, props = {}, iconName = null) {
 export const iconButton = (label, iconName, props = {}) =>
   button(null, { ...props, class: `square quiet ${props.class ?? ""}`, "aria-label": label, title: label }, iconName);
 
-/**
- * Open a dialog. Escape, a click beside it and its own button close it; the focus goes back to where it was.
- *
- * @returns {{element: HTMLDialogElement, close: function(): void}}
- */
+/** Open a dialog. Escape, a click beside it and its own button close it; the focus goes back to where it was. */
 export function openDialog(title, body, { foot = null, size = "" } = {}) {
   const before = document.activeElement;
   const heading = h("h2", { id: `dialog-${Math.random().toString(36).slice(2)}` }, title);

@@ -21,6 +21,7 @@ export function show(root) {
   const running = section("Rendering now", "ul");
   const waiting = section("Waiting", "ol");
   const nothing = h("div");
+  const trouble = h("div");             // why the queue cannot be read
   let queue = null;
 
   /** Do what may be refused, then show the queue as it is. */
@@ -42,19 +43,21 @@ export function show(root) {
 
   async function refresh() {
     queue = await get("/api/v1/queue");
+    fill(trouble);
     notice.hidden = !queue.paused;
     pause.disabled = false;
     fill(pause, icon(queue.paused ? "play" : "pause"), queue.paused ? "Resume" : "Pause");
     pause.classList.toggle("primary", queue.paused);
     const places = queue.jobs.filter((job) => job.status === "queued");
+    const others = queue.jobs.filter((job) => job.status !== "queued");
     for (const id of rows.keys()) if (!queue.jobs.some((job) => job.id === id)) rows.delete(id);
-    running.show(queue.jobs.filter((job) => job.status !== "queued").map((job) => rowOf(job, [])), queue.processing);
+    running.show(others.map((job) => rowOf(job)), queue.processing);
     waiting.show(places.map((job) => rowOf(job, places)), queue.queued);
     fill(nothing, queue.jobs.length === 0 && empty("list", "Nothing renders and nothing waits.",
       h("a", { class: "button primary", href: "#/" }, "Create a video")));
   }
 
-  function rowOf(job, places) {
+  function rowOf(job, places = []) {
     if (!rows.has(job.id) || rows.get(job.id).status !== job.status) rows.set(job.id, makeRow(job, act));
     rows.get(job.id).show(job, places);
     return rows.get(job.id).element;
@@ -62,14 +65,15 @@ export function show(root) {
 
   fill(root, h("div", { class: "stack queue" },
     h("div", { class: "row spread" }, h("h1", {}, "Queue"), pause),
-    said, notice, running.element, waiting.element, nothing));
-  return poll("queue", refresh, EVERY_MS, (error) => fill(said, problem(error)));
+    said, trouble, notice, running.element, waiting.element, nothing));
+  return poll("queue", refresh, EVERY_MS, (error) => fill(trouble, problem(error)));
 }
 
 function section(title, tag) {
   const list = h(tag, { class: "stack tight" });
   const number = h("span", { class: "muted" });
-  const element = h("section", { class: "stack tight", hidden: true }, h("h2", {}, `${title} `, number), list);
+  const heading = h("h2", {}, `${title} `, number);
+  const element = h("section", { class: "stack tight", hidden: true, "aria-label": title }, heading, list);
   const show = (elements, total) => {
     element.hidden = elements.length === 0;
     say(number, String(total));
@@ -78,7 +82,7 @@ function section(title, tag) {
   return { element, show };
 }
 
-/** Give `list` these children in this order, moving only those that stand wrong, and not the one that has the focus. */
+/** Give `list` these children in this order, moving only those that stand wrong; the focus stays where it is. */
 function arrange(list, elements) {
   const focused = document.activeElement;
   for (const child of [...list.children]) if (!elements.includes(child)) child.remove();

@@ -8,12 +8,7 @@ import { button } from "./parts.js";
 const THUMBNAIL_PX = 640;
 const TYPES = "image/png,image/jpeg,image/webp";
 
-/**
- * @param {object} draft  its `reference` and `focus` are changed here
- * @param {function(): void} onchange
- * @param {function(): number} aspect  width by height of the video
- * @returns {{element: HTMLElement, draw: function(): void, take: function(File): Promise<void>}}
- */
+/** @param {function(): number} aspect  width by height of the video */
 export function referencePicker(draft, onchange, aspect) {
   const place = h("div");
   const element = h("div", { class: "reference", ...dropped(take) }, place);

@@ -6,13 +6,7 @@ import { makesImages } from "./modelpicker.js";
 
 const NUMBERS = [["num_frames", "Frames a shot"], ["fps", "Frames a second"], ["num_inference_steps", "Steps"]];
 
-/**
- * @param {object} draft  changed as people type
- * @param {object} model  the chosen one
- * @param {object[]} models  all of them
- * @param {function(): void} onchange
- * @param {function(): void} redraw  what is shown depends on what was changed
- */
+/** The fields for `model`, which change the draft; `redraw` is called where others follow from what was changed. */
 export function settings(draft, model, models, onchange, redraw) {
   const { capabilities: can } = model;
   const own = schemaFields(model.parameters, draft.parameters, "parameters", onchange);

@@ -13,25 +13,28 @@ export const cameraWords = (move) => words(move);
 /**
  * @param {object} shot  as draft.js has it; changed as people type
  * @param {object|null} model  of the job; null leaves out what depends on it
+ * @param {object} parameters  those of the job, which the shot's own differ from
  * @param {string} prefix  of the fields' names in the request, with its dot
- * @param {function(): void} onchange
- * @param {string} seedHint  what an empty seed means
  */
-export function shotFields(shot, { model, prefix = "", onchange = () => {}, seedHint = "Job’s" }) {
+export function shotFields(shot, { model, parameters = {}, prefix = "", onchange = () => {} }) {
   const set = (name) => (value) => { shot[name] = value; onchange(); };
   const options = (name, label) => ({ name: `${prefix}${name}`, label });
   const moves = CAMERA_MOVES.map((move) => [move, cameraWords(move)]);
-  const own = model ? schemaFields(model.parameters, shot.parameters, `${prefix}parameters`, onchange) : [];
+  const own = model ? schemaFields(withDefaults(model.parameters, parameters), shot.parameters, `${prefix}parameters`, onchange) : [];
   return h("div", { class: "fields shot-fields" },
     textArea(options("description", "Description"), shot.description, set("description"), { rows: 3 }),
     selectField(options("camera_move", "Camera move"), moves, shot.camera_move, set("camera_move")),
     numberField({ ...options("duration_seconds", "Duration"), hint: "Seconds" }, shot.duration_seconds,
       set("duration_seconds"), { min: 0, max: 60, step: 0.1, placeholder: "Model's own" }),
-    seedField(options("seed", "Seed"), shot.seed, set("seed"), { placeholder: seedHint }),
+    seedField(options("seed", "Seed"), shot.seed, set("seed"), { placeholder: "Job's" }),
     (!model || model.capabilities.supports_image_to_video) && keyframe(shot, prefix, onchange),
     own.length > 0 && h("details", { class: "wide" }, h("summary", {}, "Parameters of this shot"),
       h("div", { class: "fields" }, own)));
 }
+
+/** The schema, with these values as what holds where nothing is given. */
+const withDefaults = ({ properties }, values) => ({ properties: Object.fromEntries(Object.entries(properties)
+  .map(([name, rule]) => [name, { ...rule, default: values[name] ?? rule.default }])) });
 
 /** The first image of the shot: an upload, or what it is drawn from; one of the two. */
 function keyframe(shot, prefix, onchange) {

@@ -1,16 +1,16 @@
 // The storyboard as a strip of cards: what each shot is, how far it is, its preview, then its clip.
 
 import { fill, h, icon, say } from "./dom.js";
-import { duration, iconButton, progressBar, statusBadge } from "./parts.js";
+import { hasEnded } from "./jobs.js";
+import { button, duration, iconButton, progressBar, statusBadge } from "./parts.js";
 import { cameraWords } from "./shotform.js";
 
 const isCalm = matchMedia("(prefers-reduced-motion: reduce)");
 
 /** One card. `update` shows a later state of the same shot without disturbing what plays or has the focus. */
 export class ShotCard {
-  /** @param {function(object): Node[]} actions  what can be done with the shot now */
-  constructor(job, shot, actions) {
-    this.actions = actions;
+  /** @param {function(object): void} edit  opens the shot's dialog */
+  constructor(job, shot, edit) {
     this.media = h("div", { class: "media" });
     this.media.style.aspectRatio = `${job.width} / ${job.height}`;
     this.bar = progressBar(`Progress of shot ${shot.index + 1}`);
@@ -20,7 +20,9 @@ export class ShotCard {
     this.text = h("p", { class: "description" });
     this.facts = h("p", { class: "small muted" });
     this.error = h("p", { class: "wrong" });
-    this.tools = h("div", { class: "row tools" });
+    this.tools = h("div", { class: "tools" }, button("Edit", {
+      class: "small", "aria-label": `Edit shot ${shot.index + 1}`, onclick: () => edit(this.shot),
+    }, "edit"));
     this.element = h("li", { class: "card shot", dataset: { testid: "shot", shotId: shot.id } }, this.media,
       h("div", { class: "row spread" }, h("h3", {}, `Shot ${shot.index + 1}`), this.badge),
       this.live, this.text, this.facts, this.error, this.tools);
@@ -29,8 +31,7 @@ export class ShotCard {
 
   update(job, shot) {
     this.shot = shot;
-    const isChanged = this.status !== shot.status;
-    this.status = shot.status;
+    const isChanged = this.element.dataset.status !== shot.status;
     this.element.dataset.status = shot.status;
     this.live.hidden = shot.status !== "rendering";
     if (isChanged) fill(this.badge, statusBadge(shot));
@@ -38,10 +39,7 @@ export class ShotCard {
     say(this.facts, [cameraWords(shot.camera_move), duration(shot.duration_seconds), `seed ${shot.seed}`].join(" · "));
     say(this.error, shot.error_message ?? "");
     this.show(shot);
-    const tools = this.actions(shot);
-    this.tools.hidden = tools.length === 0;
-    if (!tools.length || this.tools.dataset.of !== `${job.status}${shot.index}`) fill(this.tools, tools);
-    this.tools.dataset.of = `${job.status}${shot.index}`;
+    this.tools.hidden = !hasEnded(job);
   }
 
   /** A progress message of this shot. */

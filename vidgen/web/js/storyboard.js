@@ -2,21 +2,14 @@
 
 import { post } from "./api.js";
 import { announce, fill, h } from "./dom.js";
-import { emptyShot, planRequest, storyboardDraft } from "./draft.js";
+import { planRequest, shotDraft, storyboardDraft } from "./draft.js";
 import { showWrong, textField } from "./form.js";
 import { button, count, iconButton, problem } from "./parts.js";
 import { shotFields } from "./shotform.js";
 
 const MAX_SHOTS = 12;
 
-/**
- * The editor, and the button that has a storyboard written.
- *
- * @param {object} draft  its `storyboard` is changed here; null leaves the planning to the server
- * @param {function(): HTMLElement} form  where wrong fields are shown
- * @param {function(): object|null} model
- * @param {function(): void} onchange  `onreshape` when shots came or went
- */
+/** The editor of the draft's storyboard, and the button `invite` that has one written; without, the server plans. */
 export function storyboardEditor(draft, { form, model, onchange, onreshape }) {
   const element = h("section", { class: "stack", "aria-label": "Storyboard" });
   const said = h("div");
@@ -45,7 +38,7 @@ export function storyboardEditor(draft, { form, model, onchange, onreshape }) {
   }
 
   function add(at) {
-    shots().splice(at, 0, emptyShot());
+    shots().splice(at, 0, shotDraft());
     reshape(`Shot ${at + 1} was added`);
     element.querySelectorAll("fieldset")[at].querySelector("textarea").focus();
   }
@@ -68,7 +61,7 @@ export function storyboardEditor(draft, { form, model, onchange, onreshape }) {
         index > 0 && iconButton(`Move shot ${index + 1} up`, "up", { class: "small", onclick: () => move(index, index - 1) }),
         index < shots().length - 1 && iconButton(`Move shot ${index + 1} down`, "down", { class: "small", onclick: () => move(index, index + 1) }),
         iconButton(`Remove shot ${index + 1}`, "trash", { class: "small", onclick: () => drop(index) }))),
-    shotFields(shot, { model: model(), prefix: `storyboard.shots.${index}.`, onchange }));
+    shotFields(shot, { model: model(), parameters: draft.parameters, prefix: `storyboard.shots.${index}.`, onchange }));
 
   const invite = button("Write the storyboard first", {
     onclick: plan, title: "Have its shots written now, and edit them before anything is rendered",

@@ -38,6 +38,7 @@ function version(one, at, jobs, currentId) {
   const origin = parent >= 0 && parent < at - 1 && ` · from version ${parent + 1}`;
   return h("li", {}, h("a", { href: address(one), "aria-current": one.id === currentId && "page" },
     posterOf(one),
-    h("span", { class: "row" }, h("strong", {}, `Version ${at + 1}`), one.status !== "completed" && statusBadge(one)),
-    h("span", { class: "muted small" }, timeElement(one.created_at), origin)));
+    h("span", {},
+      h("span", { class: "row" }, h("strong", {}, `Version ${at + 1}`), one.status !== "completed" && statusBadge(one)),
+      h("span", { class: "muted small" }, timeElement(one.created_at), origin))));
 }
