@@ -26,7 +26,7 @@ test: $(VENV)/.dev browser  ## run the tests; WORKERS=2
 test-page: $(VENV)/.dev browser  ## run the studio page's tests, in Chromium
 	$(BIN)/python -m pytest tests/page $(ARGS)
 
-browser:  # Chromium, for the page's tests, where it is missing
+browser:  ## install Chromium for the page's tests, where it is missing
 	@command -v chromium >/dev/null || scripts/install_chromium.sh
 
 lint: $(VENV)/.dev  ## check the style

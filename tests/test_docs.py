@@ -14,8 +14,8 @@ README = (ROOT / "README.md").read_text()
 ARCHITECTURE = (ROOT / "ARCHITECTURE.md").read_text()
 PAGES = sorted(ROOT.glob("*.md"))
 
-OTHERS = {"JOB_MOVES", "STEP_MOVES", "HF_TOKEN", "HF_ENDPOINT"}
-"""Names in capitals that are no settings: two tables, and what the hub's client reads from the environment."""
+OTHERS = {"JOB_MOVES", "STEP_MOVES", "HF_TOKEN", "HF_ENDPOINT", "VIDGEN_URL", "VIDGEN_API_KEY"}
+"""Names in capitals that are no settings: two tables, and what the hub's client and ours read from the environment."""
 
 
 def test_the_readmes_card_is_a_model_that_lacks_its_weights_alone(tmp_path):

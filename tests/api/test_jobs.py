@@ -223,11 +223,6 @@ def test_the_recipe_says_what_determined_the_video(server, finished):
     check.error(server.get("/api/v1/jobs/job_none/recipe"), 404, "not_found")
 
 
-@pytest.mark.parametrize("path", ["/api/v1/jobs/x/edits", "/api/v1/jobs/x/retry"])
-def test_routes_that_are_not_there_yet(server, path):
-    check.error(server.post(path), 404, "not_found")
-
-
 def test_a_storyboard_can_be_sent_back_as_it_came(server):
     planned = server.post("/api/v1/storyboards", json={"user_prompt": "A harbour. A boat leaves.", "max_shots": 2})
     assert planned.status_code == 200

@@ -66,7 +66,9 @@ def alternatives(schema: dict) -> list[dict]:
     return [kind for kind in schema.get("anyOf", [schema]) if kind.get("type") != "null"]
 
 
-@pytest.mark.parametrize("name", ["JobRequest", "PlanRequest", "StoryboardRequest", "ShotRequest", "PriorityRequest"])
+@pytest.mark.parametrize("name", [
+    "JobRequest", "PlanRequest", "StoryboardRequest", "ShotRequest", "PriorityRequest", "EditRequest", "ShotChange",
+])
 def test_every_field_has_a_type_and_a_bound(description, name):
     model = description["components"]["schemas"][name]
     assert model["additionalProperties"] is False

@@ -13,6 +13,7 @@ from tests.engine.test_engine import KEYFRAMED, upload
 from vidgen.engine.engine import Engine
 from vidgen.errors import Conflict, InvalidInput, NotFound
 from vidgen.request import EditRequest
+from vidgen.store import jobs
 from vidgen.types import EventType, Job, JobStatus, ShotStatus
 
 PLACES = ("a hill", "a lake", "the sea", "a town", "a desert", "a forest", "a harbour", "a road")
@@ -264,6 +265,17 @@ def test_every_shot_has_an_image_of_its_own(keyframed):
     assert steps(keyframed, first) == {"render_001", "assemble"}
     second = edit(keyframed, first, order=["shot_001", {"description": "a lake"}])
     assert steps(keyframed, second) == {"keyframe_002", "render_002", "assemble"}
+
+
+@pytest.mark.parametrize(("fit", "done"), [("exact", {"render_001", "render_002"}), ("adapt", {"render_002"})])
+def test_a_clip_that_was_changed_to_fit_is_only_for_those_who_allow_that(start, fit, done):
+    engine = start()
+    first = made(engine, [{"description": "a hill", "parameters": {"motion_bucket_id": 10}}, "a lake"], fit=fit)
+    as_if = {"parameters": {}, "made": {"render": {"mode": "group", "parameters": {"motion_bucket_id": 10}}}}
+    engine._database.write(lambda tx: jobs.update_shot(tx, first.id, 0, **as_if))
+    second = edit(engine, engine.job(first.id), shots=[{"id": "shot_002", "seed": 1}])
+    assert steps(engine, second) == done | {"assemble"}
+    assert second.storyboard.shots[0].made == (as_if["made"] if fit == "adapt" else {})
 
 
 # again

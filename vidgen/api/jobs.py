@@ -37,7 +37,7 @@ CHANGES = {
     "text": {"summary": "Another text for one shot", "value": {
         "shots": [{"id": "shot_002", "description": "A gull dives into the waves"}],
     }},
-    "again": {"summary": "One shot again, differently", "value": {"shots": [{"id": "shot_002", "seed": None}]}},
+    "again": {"summary": "One shot again, differently", "value": {"shots": [{"id": "shot_002", "seed": 7}]}},
     "order": {"summary": "Shots in another order, one left out, one new", "value": {
         "order": ["shot_002", {"description": "The sun sets", "camera_move": "pull_out"}],
     }},

@@ -62,8 +62,9 @@ def edited(parent: Job, change: EditRequest, card: Card) -> Posting:
     pieces, before = _changed(parent, change), _as_they_were(parent)
     title = change.title or parent.storyboard.title
     if title == parent.storyboard.title and [piece.plan for piece in pieces] == [piece.plan for piece in before]:
-        said = f"nothing is changed; POST /api/v1/jobs/{parent.id}/retry begins a job that did not complete again"
-        raise InvalidInput.of("shots", said)
+        retry = f"POST /api/v1/jobs/{parent.id}/retry tries the job again"
+        instead = retry if parent.status in RETRIED else "a shot whose seed is null is rendered anew"
+        raise InvalidInput.of("shots", f"nothing is changed; {instead}")
     priority = parent.priority if change.priority is None else change.priority
     return _posting(parent, pieces, title, card, priority)
 

@@ -10,9 +10,10 @@ REFERENCE = {"description": "The image that the video begins with", "anyOf": [
         "type": "string", "pattern": "^data:image/", "description": "A data: URL; no other is opened"}}},
     {"type": "object", "required": ["file_id"], "additionalProperties": False, "properties": {"file_id": {
         "type": "string", "maxLength": 300, "description": "Of `POST /api/v1/upload`"}}},
+    {"type": "string", "description": "Either of them alone"},
 ]}
 FILE = {"description": "The image that the video begins with: JPEG, PNG or WebP, at most 10 MB", "anyOf": [
-    {"type": "string", "format": "binary"}, *REFERENCE["anyOf"],
+    {"type": "string", "format": "binary"}, *REFERENCE["anyOf"][:2],
 ]}
 PROMPT = {"prompt": JobRequest.model_json_schema()["properties"]["user_prompt"]}
 SOURCE = {"type": "object", "required": ["id"], "additionalProperties": False, "properties": {"id": {

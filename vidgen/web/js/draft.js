@@ -3,7 +3,8 @@
 import { hasEnded } from "./jobs.js";
 
 const KEY = "draft";
-const NUMBERS = ["width", "height", "num_frames", "fps", "num_inference_steps"];
+const SIZE = ["width", "height"];
+const NUMBERS = [...SIZE, "num_frames", "fps", "num_inference_steps"];
 
 /** Everything that the form holds. Numbers are kept as they were typed; empty means the default. */
 export const emptyDraft = () => ({
@@ -82,8 +83,9 @@ export const storyboardDraft = ({ title, shots }, length) => ({ title, shots: sh
 /** The draft that asks for `job` again, storyboard, seeds and all. */
 export function draftOf(job, models) {
   const schema = (id) => models.find((model) => model.id === id);
+  const can = schema(job.model_id)?.capabilities;
   const { mood = "", color_palette = "", ...style } = job.style_preferences;
-  const numbers = NUMBERS.filter((name) => job[name] !== null).map((name) => [name, String(job[name])]);
+  const numbers = NUMBERS.filter((name) => job[name] !== (can?.[name]?.default ?? null)).map((name) => [name, String(job[name])]);
   const isOwn = job.keyframe_model_id !== schema(job.model_id)?.keyframe_model;
   return {
     ...emptyDraft(), user_prompt: job.user_prompt, model_id: job.model_id, seed: String(job.seed), mood, color_palette,
@@ -100,9 +102,9 @@ export function draftOf(job, models) {
 /** The numbers that differ from the model's defaults; a size from a list is named whole. */
 function numbersOf({ numbers }, model) {
   const can = model?.capabilities ?? {};
-  const isSize = (name) => can.sizes && ["width", "height"].includes(name);
-  const isGiven = (name) => numbers[name] && can[name] && (Number(numbers[name]) !== can[name].default || isSize(name));
-  return Object.fromEntries(NUMBERS.filter(isGiven).map((name) => [name, Number(numbers[name])]));
+  const given = NUMBERS.filter((name) => numbers[name] && can[name] && Number(numbers[name]) !== can[name].default);
+  const size = can.sizes && given.some((name) => SIZE.includes(name)) ? SIZE : [];
+  return Object.fromEntries([...size, ...given].map((name) => [name, Number(numbers[name] || can[name].default)]));
 }
 
 /** The parameters that the schema knows, and that are not its defaults. */

@@ -54,7 +54,9 @@ export function follow(jobId, { onmessage, onopen, onunknown }) {
     clearTimeout(timer);
     clearInterval(pings);
     waitForServer(follow, false);
-    socket.close();
+    // A browser complains of a socket that is closed before it is open.
+    if (socket.readyState === WebSocket.CONNECTING) socket.onopen = () => socket.close();
+    else socket.close();
   }
 
   open();

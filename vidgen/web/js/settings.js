@@ -34,7 +34,7 @@ function sizeFields(draft, can, onchange) {
     const value = `${width} ${height}`;
     return [value, `${width} × ${height}${value === own ? " (default)" : ""}`];
   });
-  const chosen = draft.numbers.width ? `${draft.numbers.width} ${draft.numbers.height}` : own;
+  const chosen = ["width", "height"].map((name) => draft.numbers[name] || can[name].default).join(" ");
   return selectField({ name: "width", label: "Size" }, choices, chosen, (value) => {
     [draft.numbers.width, draft.numbers.height] = value === own ? ["", ""] : value.split(" ");
     onchange();
