@@ -13,7 +13,7 @@ from vidgen.media.video import inspect
 from vidgen.types import EventType, JobStatus, ShotStatus
 
 FRAMES = 6
-TIMEOUT_S = 1.5
+TIMEOUT_S = 3
 
 CLIP_FAULTS = {
     "killed at frame 0": {"how": "die", "frame": 0},

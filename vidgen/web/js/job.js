@@ -107,6 +107,7 @@ class JobView {
       this.job = job;
       this.draw();
       if (before && before !== job.status) announce(ending(job));
+      if (job.status === "processing") this.refreshSoon(REFRESH_MS);    // no message tells of keyframes and previews
     } catch (error) {
       if (this.isGone || error.status === 0) return;
       if (error.status === 404) this.lost();
