@@ -1,16 +1,16 @@
 // The server, as the page speaks to it: JSON over fetch; every failure is an ApiError with words for people.
 
 export class ApiError extends Error {
-  /**
-   * @param {number} status  0 where the server could not be reached
-   * @param {string} code    stable, for programs
-   * @param {string} detail  for people
-   * @param {{field: string, message: string}[]} fields  which fields are wrong, and why
-   */
-  constructor(status, code, detail, fields = []) {
-    super(detail);
-    Object.assign(this, { status, code, detail, fields });
-  }
+	/**
+	 * @param {number} status  0 where the server could not be reached
+	 * @param {string} code    stable, for programs
+	 * @param {string} detail  for people
+	 * @param {{field: string, message: string}[]} fields  which fields are wrong, and why
+	 */
+	constructor(status, code, detail, fields = []) {
+		super(detail);
+		Object.assign(this, { status, code, detail, fields });
+	}
 }
 
 export const get = (path, query = {}) => ask("GET", path + asQuery(query));
@@ -20,47 +20,47 @@ export const remove = (path) => ask("DELETE", path);
 
 /** Send an image up; answers with its `file_id`, `width`, `height`. */
 export function upload(file) {
-  const form = new FormData();
-  form.append("file", file, file.name || "pasted.png");
-  return ask("POST", "/api/v1/upload", form);
+	const form = new FormData();
+	form.append("file", file, file.name || "pasted.png");
+	return ask("POST", "/api/v1/upload", form);
 }
 
 /** The address of a job's WebSocket. */
 export function socketUrl(jobId, since = null) {
-  const url = new URL(`/ws/jobs/${encodeURIComponent(jobId)}`, location.href);
-  url.protocol = url.protocol.replace("http", "ws");
-  if (since !== null) url.searchParams.set("since", since);
-  return url;
+	const url = new URL(`/ws/jobs/${encodeURIComponent(jobId)}`, location.href);
+	url.protocol = url.protocol.replace("http", "ws");
+	if (since !== null) url.searchParams.set("since", since);
+	return url;
 }
 
 async function ask(method, path, body, headers = {}) {
-  const isForm = body instanceof FormData;
-  const sent = { method, headers: { ...headers }, body: isForm ? body : undefined };
-  if (body !== undefined && !isForm) {
-    sent.headers["Content-Type"] = "application/json";
-    sent.body = JSON.stringify(body);
-  }
-  let answer;
-  try {
-    answer = await fetch(path, sent);
-  } catch {
-    throw new ApiError(0, "unreachable", "The server cannot be reached. Is it running? This page tries again by itself.");
-  }
-  const said = await answer.json().catch(() => ({}));
-  if (answer.status === 401) await signInAgain();
-  if (!answer.ok) {
-    throw new ApiError(answer.status, said.code || "error", said.detail || answer.statusText, said.fields);
-  }
-  return said;
+	const isForm = body instanceof FormData;
+	const sent = { method, headers: { ...headers }, body: isForm ? body : undefined };
+	if (body !== undefined && !isForm) {
+		sent.headers["Content-Type"] = "application/json";
+		sent.body = JSON.stringify(body);
+	}
+	let answer;
+	try {
+		answer = await fetch(path, sent);
+	} catch {
+		throw new ApiError(0, "unreachable", "The server cannot be reached. Is it running? This page tries again by itself.");
+	}
+	const said = await answer.json().catch(() => ({}));
+	if (answer.status === 401) await signInAgain();
+	if (!answer.ok) {
+		throw new ApiError(answer.status, said.code || "error", said.detail || answer.statusText, said.fields);
+	}
+	return said;
 }
 
 /** The key was withdrawn, or the cookie is gone: the page itself is refused too then, and asks for a key instead. */
 async function signInAgain() {
-  const page = await fetch("/", { method: "HEAD" }).catch(() => null);
-  if (page?.status === 401) location.reload();
+	const page = await fetch("/", { method: "HEAD" }).catch(() => null);
+	if (page?.status === 401) location.reload();
 }
 
 function asQuery(query) {
-  const given = Object.entries(query).filter(([, value]) => value !== null && value !== undefined && value !== "");
-  return given.length ? `?${new URLSearchParams(given)}` : "";
+	const given = Object.entries(query).filter(([, value]) => value !== null && value !== undefined && value !== "");
+	return given.length ? `?${new URLSearchParams(given)}` : "";
 }

@@ -18,221 +18,221 @@ const MAX_STYLE_ENTRIES = 10;
 
 /** Compose a job; `params.from` is one whose request fills the form. */
 export function show(root, params) {
-  const view = new Compose(root);
-  view.begin(params.from);
-  return () => view.end();
+	const view = new Compose(root);
+	view.begin(params.from);
+	return () => view.end();
 }
 
 class Compose {
-  constructor(root) {
-    this.root = root;
-    this.draft = readDraft();
-    this.asked = 0;
-    this.said = h("div");
-    this.estimate = estimatePanel();
-    this.changed = this.changed.bind(this);
-    this.onpaste = (event) => {
-      const image = pastedImage(event);
-      if (image && !document.querySelector("dialog[open]")) this.reference?.take(image);
-    };
-    document.addEventListener("paste", this.onpaste);
-  }
+	constructor(root) {
+		this.root = root;
+		this.draft = readDraft();
+		this.asked = 0;
+		this.said = h("div");
+		this.estimate = estimatePanel();
+		this.changed = this.changed.bind(this);
+		this.onpaste = (event) => {
+			const image = pastedImage(event);
+			if (image && !document.querySelector("dialog[open]")) this.reference?.take(image);
+		};
+		document.addEventListener("paste", this.onpaste);
+	}
 
-  end() {
-    this.isGone = true;
-    clearTimeout(this.timer);
-    document.removeEventListener("paste", this.onpaste);
-  }
+	end() {
+		this.isGone = true;
+		clearTimeout(this.timer);
+		document.removeEventListener("paste", this.onpaste);
+	}
 
-  async begin(from) {
-    fill(this.root, h("h1", {}, "Create a video"), this.said);
-    try {
-      this.models = (await get("/api/v1/models")).models;
-      if (from) await this.copy(from);
-      await this.chooseModel();
-    } catch (error) {
-      if (this.isGone) return;
-      fill(this.said, problem(error));
-      if (error.status === 0) this.timer = setTimeout(() => this.begin(from), RETRY_MS);
-      return;
-    }
-    if (!this.isGone) this.draw();
-  }
+	async begin(from) {
+		fill(this.root, h("h1", {}, "Create a video"), this.said);
+		try {
+			this.models = (await get("/api/v1/models")).models;
+			if (from) await this.copy(from);
+			await this.chooseModel();
+		} catch (error) {
+			if (this.isGone) return;
+			fill(this.said, problem(error));
+			if (error.status === 0) this.timer = setTimeout(() => this.begin(from), RETRY_MS);
+			return;
+		}
+		if (!this.isGone) this.draw();
+	}
 
-  /** Take over what an earlier job was asked for. The address loses it, so that a reload keeps what is typed since. */
-  async copy(from) {
-    this.draft = draftOf(await readJob(from), this.models);
-    keepDraft(this.draft);
-    history.replaceState(null, "", "#/");
-  }
+	/** Take over what an earlier job was asked for. The address loses it, so that a reload keeps what is typed since. */
+	async copy(from) {
+		this.draft = draftOf(await readJob(from), this.models);
+		keepDraft(this.draft);
+		history.replaceState(null, "", "#/");
+	}
 
-  /** The draft's model where it can run, else the server's default, else the first that can. */
-  async chooseModel() {
-    const can = choosable(this.models);
-    if (can.some(({ id }) => id === this.draft.model_id)) return;
-    const tried = await post("/api/v1/jobs", { user_prompt: "?", dry_run: true }).catch(() => null);
-    this.draft.model_id = can.find(({ id }) => id === tried?.model_id)?.id ?? can[0]?.id ?? "";
-  }
+	/** The draft's model where it can run, else the server's default, else the first that can. */
+	async chooseModel() {
+		const can = choosable(this.models);
+		if (can.some(({ id }) => id === this.draft.model_id)) return;
+		const tried = await post("/api/v1/jobs", { user_prompt: "?", dry_run: true }).catch(() => null);
+		this.draft.model_id = can.find(({ id }) => id === tried?.model_id)?.id ?? can[0]?.id ?? "";
+	}
 
-  get model() {
-    return this.models.find(({ id }) => id === this.draft.model_id) ?? null;
-  }
+	get model() {
+		return this.models.find(({ id }) => id === this.draft.model_id) ?? null;
+	}
 
-  draw() {
-    const { draft } = this;
-    fill(this.said);
-    this.settings = h("section", { class: "card stack", "aria-label": "Settings" });
-    this.reference = referencePicker(draft, this.changed, () => aspectOf(draft, this.model?.capabilities));
-    this.storyboard = storyboardEditor(draft, {
-      form: () => this.form, model: () => this.model, onchange: this.changed, onreshape: () => { this.drawShots(); this.changed(); },
-    });
-    this.shots = h("div", { class: "apart" });
-    this.form = h("form", {
-      class: "compose", novalidate: true, onsubmit: (event) => { event.preventDefault(); this.send(); },
-      onkeydown: (event) => event.key === "Enter" && (event.ctrlKey || event.metaKey) && this.send(),
-    }, this.left(), this.right(), this.bottom());
-    this.drawSettings();
-    this.drawShots();
-    fill(this.root, h("div", { class: "row spread title" }, h("h1", {}, "Create a video"),
-      button("Start afresh", { class: "quiet small", onclick: () => this.clear() }, "close")), this.form);
-    this.ask();
-  }
+	draw() {
+		const { draft } = this;
+		fill(this.said);
+		this.settings = h("section", { class: "card stack", "aria-label": "Settings" });
+		this.reference = referencePicker(draft, this.changed, () => aspectOf(draft, this.model?.capabilities));
+		this.storyboard = storyboardEditor(draft, {
+			form: () => this.form, model: () => this.model, onchange: this.changed, onreshape: () => { this.drawShots(); this.changed(); },
+		});
+		this.shots = h("div", { class: "apart" });
+		this.form = h("form", {
+			class: "compose", novalidate: true, onsubmit: (event) => { event.preventDefault(); this.send(); },
+			onkeydown: (event) => event.key === "Enter" && (event.ctrlKey || event.metaKey) && this.send(),
+		}, this.left(), this.right(), this.bottom());
+		this.drawSettings();
+		this.drawShots();
+		fill(this.root, h("div", { class: "row spread title" }, h("h1", {}, "Create a video"),
+			button("Start afresh", { class: "quiet small", onclick: () => this.clear() }, "close")), this.form);
+		this.ask();
+	}
 
-  left() {
-    const { draft } = this;
-    return h("div", { class: "stack what" },
-      h("div", { class: "card stack" },
-        textArea({ name: "user_prompt", label: "Prompt" }, draft.user_prompt, (value) => { draft.user_prompt = value; this.changed(); },
-          { rows: 4, class: "prompt", placeholder: "What is to be seen? A few sentences become a storyboard." }),
-        this.reference.element, h("div", { class: "fields" }, this.shots, this.styleFields())),
-      this.storyboard.element);
-  }
+	left() {
+		const { draft } = this;
+		return h("div", { class: "stack what" },
+			h("div", { class: "card stack" },
+				textArea({ name: "user_prompt", label: "Prompt" }, draft.user_prompt, (value) => { draft.user_prompt = value; this.changed(); },
+					{ rows: 4, class: "prompt", placeholder: "What is to be seen? A few sentences become a storyboard." }),
+				this.reference.element, h("div", { class: "fields" }, this.shots, this.styleFields())),
+			this.storyboard.element);
+	}
 
-  right() {
-    return h("div", { class: "stack how" },
-      h("div", { class: "card" }, modelPicker(this.models, this.draft.model_id, (id) => this.pick(id))),
-      this.settings);
-  }
+	right() {
+		return h("div", { class: "stack how" },
+			h("div", { class: "card" }, modelPicker(this.models, this.draft.model_id, (id) => this.pick(id))),
+			this.settings);
+	}
 
-  bottom() {
-    this.generate = h("button", { class: "button primary generate", type: "submit", title: "Ctrl or ⌘ + Enter" }, icon("spark"), "Generate");
-    return h("div", { class: "card send" }, this.estimate.element, this.said,
-      h("div", { class: "row" }, this.storyboard.invite, this.generate));
-  }
+	bottom() {
+		this.generate = h("button", { class: "button primary generate", type: "submit", title: "Ctrl or ⌘ + Enter" }, icon("spark"), "Generate");
+		return h("div", { class: "card send" }, this.estimate.element, this.said,
+			h("div", { class: "row" }, this.storyboard.invite, this.generate));
+	}
 
-  drawShots() {
-    const { draft } = this;
-    const number = numberField({ name: "max_shots", label: "Shots", hint: "At most; 1 to 12" }, draft.max_shots,
-      (value) => { draft.max_shots = value; this.changed(); }, { min: 1, max: 12, step: 1, placeholder: 3 });
-    fill(this.shots, !draft.storyboard && number, jobSeedField(draft, this.changed));
-  }
+	drawShots() {
+		const { draft } = this;
+		const number = numberField({ name: "max_shots", label: "Shots", hint: "At most; 1 to 12" }, draft.max_shots,
+			(value) => { draft.max_shots = value; this.changed(); }, { min: 1, max: 12, step: 1, placeholder: 3 });
+		fill(this.shots, !draft.storyboard && number, jobSeedField(draft, this.changed));
+	}
 
-  drawSettings() {
-    const redraw = () => this.drawSettings();
-    this.settings.hidden = !this.model;
-    fill(this.settings, this.model && settings(this.draft, this.model, this.models, this.changed, redraw));
-  }
+	drawSettings() {
+		const redraw = () => this.drawSettings();
+		this.settings.hidden = !this.model;
+		fill(this.settings, this.model && settings(this.draft, this.model, this.models, this.changed, redraw));
+	}
 
-  styleFields() {
-    const { draft } = this;
-    const rows = h("div", { class: "field wide", id: "style", dataset: { field: "style_preferences" } });
-    const word = (name, label, placeholder) => textField({ name: `style_preferences.${name}`, label }, draft[name],
-      (value) => { draft[name] = value; this.changed(); }, { placeholder });
-    const add = () => {
-      draft.style.push(["", ""]);
-      draw();
-      [...rows.querySelectorAll("input")].at(-2).focus();
-    };
-    const draw = () => fill(rows, draft.style.map((pair, at) => this.stylePair(pair, at, draw)),
-      draft.style.length < MAX_STYLE_ENTRIES - 2 && h("div", {}, button("Add to the style", { class: "small quiet", onclick: add }, "plus")));
-    draw();
-    return [word("mood", "Mood", "calm, dramatic…"), word("color_palette", "Colour palette", "warm, muted…"), rows];
-  }
+	styleFields() {
+		const { draft } = this;
+		const rows = h("div", { class: "field wide", id: "style", dataset: { field: "style_preferences" } });
+		const word = (name, label, placeholder) => textField({ name: `style_preferences.${name}`, label }, draft[name],
+			(value) => { draft[name] = value; this.changed(); }, { placeholder });
+		const add = () => {
+			draft.style.push(["", ""]);
+			draw();
+			[...rows.querySelectorAll("input")].at(-2).focus();
+		};
+		const draw = () => fill(rows, draft.style.map((pair, at) => this.stylePair(pair, at, draw)),
+			draft.style.length < MAX_STYLE_ENTRIES - 2 && h("div", {}, button("Add to the style", { class: "small quiet", onclick: add }, "plus")));
+		draw();
+		return [word("mood", "Mood", "calm, dramatic…"), word("color_palette", "Colour palette", "warm, muted…"), rows];
+	}
 
-  stylePair(pair, at, draw) {
-    const part = (index, label, placeholder) => h("input", {
-      type: "text", "aria-label": `${label} of style ${at + 1}`, value: pair[index], placeholder,
-      oninput: (event) => { pair[index] = event.target.value; this.changed(); },
-    });
-    const drop = () => { this.draft.style.splice(at, 1); draw(); this.changed(); };
-    return h("div", { class: "pair" }, part(0, "Name", "lens"), part(1, "Value", "35 mm, grainy"),
-      iconButton(`Remove style ${at + 1}`, "close", { onclick: drop }));
-  }
+	stylePair(pair, at, draw) {
+		const part = (index, label, placeholder) => h("input", {
+			type: "text", "aria-label": `${label} of style ${at + 1}`, value: pair[index], placeholder,
+			oninput: (event) => { pair[index] = event.target.value; this.changed(); },
+		});
+		const drop = () => { this.draft.style.splice(at, 1); draw(); this.changed(); };
+		return h("div", { class: "pair" }, part(0, "Name", "lens"), part(1, "Value", "35 mm, grainy"),
+			iconButton(`Remove style ${at + 1}`, "close", { onclick: drop }));
+	}
 
-  pick(id) {
-    Object.assign(this.draft, { model_id: id, parameters: {}, keyframe_model_id: "", keyframe_parameters: {} });
-    this.drawSettings();
-    this.storyboard.draw();
-    this.reference.draw();
-    this.changed();
-  }
+	pick(id) {
+		Object.assign(this.draft, { model_id: id, parameters: {}, keyframe_model_id: "", keyframe_parameters: {} });
+		this.drawSettings();
+		this.storyboard.draw();
+		this.reference.draw();
+		this.changed();
+	}
 
-  clear() {
-    this.draft = { ...emptyDraft(), model_id: this.draft.model_id };
-    keepDraft(this.draft);
-    this.draw();
-    this.form.querySelector("textarea").focus();
-    announce("The form is empty");
-  }
+	clear() {
+		this.draft = { ...emptyDraft(), model_id: this.draft.model_id };
+		keepDraft(this.draft);
+		this.draw();
+		this.form.querySelector("textarea").focus();
+		announce("The form is empty");
+	}
 
-  changed() {
-    keepDraft(this.draft);
-    fill(this.said);
-    clearTimeout(this.timer);
-    this.timer = setTimeout(() => this.ask(), DRY_RUN_MS);
-  }
+	changed() {
+		keepDraft(this.draft);
+		fill(this.said);
+		clearTimeout(this.timer);
+		this.timer = setTimeout(() => this.ask(), DRY_RUN_MS);
+	}
 
-  /** A dry run of what the form holds; only the newest one's answer is shown. */
-  async ask() {
-    const number = ++this.asked;
-    if (!this.draft.user_prompt.trim()) {
-      showWrong(this.form, unreadable(this.form));
-      return this.estimate.idle();
-    }
-    this.estimate.wait();
-    try {
-      const said = await post("/api/v1/jobs", { ...asRequest(this.draft, this.model), dry_run: true });
-      if (number !== this.asked || this.isGone) return;
-      showWrong(this.form, unreadable(this.form));
-      this.estimate.show({ ...said, isWritten: Boolean(this.draft.storyboard) });
-    } catch (error) {
-      if (number === this.asked && !this.isGone) this.refuse(error);
-    }
-  }
+	/** A dry run of what the form holds; only the newest one's answer is shown. */
+	async ask() {
+		const number = ++this.asked;
+		if (!this.draft.user_prompt.trim()) {
+			showWrong(this.form, unreadable(this.form));
+			return this.estimate.idle();
+		}
+		this.estimate.wait();
+		try {
+			const said = await post("/api/v1/jobs", { ...asRequest(this.draft, this.model), dry_run: true });
+			if (number !== this.asked || this.isGone) return;
+			showWrong(this.form, unreadable(this.form));
+			this.estimate.show({ ...said, isWritten: Boolean(this.draft.storyboard) });
+		} catch (error) {
+			if (number === this.asked && !this.isGone) this.refuse(error);
+		}
+	}
 
-  refuse(error) {
-    const fields = [...unreadable(this.form), ...(error.fields ?? [])];
-    const left = showWrong(this.form, fields);
-    const elsewhere = fields.length && !left.length ? "The field that is marked cannot stay as it is." : error;
-    this.estimate.refuse(elsewhere, left);
-    if (error.status === 0) this.timer = setTimeout(() => this.ask(), RETRY_MS);
-  }
+	refuse(error) {
+		const fields = [...unreadable(this.form), ...(error.fields ?? [])];
+		const left = showWrong(this.form, fields);
+		const elsewhere = fields.length && !left.length ? "The field that is marked cannot stay as it is." : error;
+		this.estimate.refuse(elsewhere, left);
+		if (error.status === 0) this.timer = setTimeout(() => this.ask(), RETRY_MS);
+	}
 
-  /** Post the job and go to it. What cannot be sent stays in the form. */
-  async send() {
-    if (this.generate.disabled) return;
-    clearTimeout(this.timer);
-    this.asked += 1;
-    const wrong = [...unreadable(this.form), ...(this.draft.user_prompt.trim() ? [] : [{ field: "user_prompt", message: "is required" }])];
-    showWrong(this.form, wrong);
-    if (wrong.length) return focusWrong(this.form);
-    this.generate.disabled = true;
-    try {
-      const job = await post("/api/v1/jobs", asRequest(this.draft, this.model), { "Idempotency-Key": this.key() });
-      this.sent = null;
-      location.hash = address(job);
-    } catch (error) {
-      this.refuse(error);
-      focusWrong(this.form);
-    } finally {
-      this.generate.disabled = false;
-    }
-  }
+	/** Post the job and go to it. What cannot be sent stays in the form. */
+	async send() {
+		if (this.generate.disabled) return;
+		clearTimeout(this.timer);
+		this.asked += 1;
+		const wrong = [...unreadable(this.form), ...(this.draft.user_prompt.trim() ? [] : [{ field: "user_prompt", message: "is required" }])];
+		showWrong(this.form, wrong);
+		if (wrong.length) return focusWrong(this.form);
+		this.generate.disabled = true;
+		try {
+			const job = await post("/api/v1/jobs", asRequest(this.draft, this.model), { "Idempotency-Key": this.key() });
+			this.sent = null;
+			location.hash = address(job);
+		} catch (error) {
+			this.refuse(error);
+			focusWrong(this.form);
+		} finally {
+			this.generate.disabled = false;
+		}
+	}
 
-  /** The same key for the same request, until it was answered: a lost answer makes no second job. */
-  key() {
-    const body = JSON.stringify(asRequest(this.draft, this.model));
-    if (this.sent?.body !== body) this.sent = { body, key: crypto.randomUUID?.() ?? String(Math.random()) };
-    return this.sent.key;
-  }
+	/** The same key for the same request, until it was answered: a lost answer makes no second job. */
+	key() {
+		const body = JSON.stringify(asRequest(this.draft, this.model));
+		if (this.sent?.body !== body) this.sent = { body, key: crypto.randomUUID?.() ?? String(Math.random()) };
+		return this.sent.key;
+	}
 }

@@ -8,85 +8,84 @@ import { address, path } from "./jobs.js";
 import { button, openDialog, problem } from "./parts.js";
 import { shotFields } from "./shotform.js";
 
-/** What a shot's field is when it is left to its default. */
-const DEFAULTS = { duration_seconds: null, seed: null, keyframe_prompt: null, keyframe_image: null, camera_move: null };
+const DEFAULTS = { duration_seconds: null, seed: null, keyframe_prompt: null, keyframe_image: null };
 
 /** The fields of a shot that differ, as `EditRequest` takes them; null takes a field back to its default. */
 export function changes(before, after) {
-  const [old, now] = [before, after].map(shotRequest);
-  const said = { ...DEFAULTS, ...now };
-  const changed = Object.keys(said).filter((name) => JSON.stringify(old[name] ?? null) !== JSON.stringify(said[name] ?? null));
-  const back = old.parameters && !now.parameters ? { parameters: {} } : {};
-  return { ...Object.fromEntries(changed.map((name) => [name, said[name]])), ...back };
+	const [old, now] = [before, after].map(shotRequest);
+	const said = { ...DEFAULTS, ...now };
+	const changed = Object.keys(said).filter((name) => JSON.stringify(old[name] ?? null) !== JSON.stringify(said[name] ?? null));
+	const back = old.parameters && !now.parameters ? { parameters: {} } : {};
+	return { ...Object.fromEntries(changed.map((name) => [name, said[name]])), ...back };
 }
 
 /** Make the new version and go to it. */
 async function send(job, edit) {
-  location.hash = address(await post(`${path(job)}/edits`, edit));
+	location.hash = address(await post(`${path(job)}/edits`, edit));
 }
 
 /** The dialog that changes one shot. */
 export async function editShot(job, shot) {
-  const before = shotDraft(shot);
-  const after = shotDraft(shot);
-  await shotDialog(job, `Edit shot ${shot.index + 1}`, after, {
-    yes: "Render this shot again", hint: consequence(job, shot), prefix: "shots.0.",
-    request: () => {
-      const changed = changes(before, after);
-      return Object.keys(changed).length ? { shots: [{ id: shot.id, ...changed }] } : null;
-    },
-    act: (edit) => send(job, edit),
-  });
+	const before = shotDraft(shot);
+	const after = shotDraft(shot);
+	await shotDialog(job, `Edit shot ${shot.index + 1}`, after, {
+		yes: "Render this shot again", hint: consequence(job, shot), prefix: "shots.0.",
+		request: () => {
+			const changed = changes(before, after);
+			return Object.keys(changed).length ? { shots: [{ id: shot.id, ...changed }] } : null;
+		},
+		act: (edit) => send(job, edit),
+	});
 }
 
 /** The dialog that describes a new shot; `act` is given it as a request says it. */
 export async function newShot(job, act) {
-  const shot = shotDraft();
-  const request = () => shotRequest(shot);
-  await shotDialog(job, "Add a shot", shot, { yes: "Add the shot", hint: "It is rendered when the new version is made.", request, act });
+	const shot = shotDraft();
+	const request = () => shotRequest(shot);
+	await shotDialog(job, "Add a shot", shot, { yes: "Add the shot", hint: "It is rendered when the new version is made.", request, act });
 }
 
 /** Make the version with these shots in this order: ids, and new shots. */
 export const reorder = (job, order) => send(job, { order });
 
 async function shotDialog(job, title, shot, { yes, hint, prefix = "", request, act }) {
-  const model = await get(`/api/v1/models/${encodeURIComponent(job.model_id)}`).catch(() => null);
-  const said = h("div");
-  const form = h("form", {
-    novalidate: true, class: "stack", oninput: () => { showWrong(form, []); said.replaceChildren(); }, onsubmit: (event) => { event.preventDefault(); submit(); },
-    onkeydown: (event) => event.key === "Enter" && (event.ctrlKey || event.metaKey) && submit(),
-  }, shotFields(shot, { model, parameters: job.parameters, prefix }), h("p", { class: "small muted" }, hint), said);
-  const sure = button(yes, { class: "primary", onclick: submit });
-  const dialog = openDialog(title, form, { foot: [button("Cancel", { onclick: () => dialog.close() }), sure] });
-  form.querySelector("textarea").focus();
+	const model = await get(`/api/v1/models/${encodeURIComponent(job.model_id)}`).catch(() => null);
+	const said = h("div");
+	const form = h("form", {
+		novalidate: true, class: "stack", oninput: () => { showWrong(form, []); said.replaceChildren(); }, onsubmit: (event) => { event.preventDefault(); submit(); },
+		onkeydown: (event) => event.key === "Enter" && (event.ctrlKey || event.metaKey) && submit(),
+	}, shotFields(shot, { model, parameters: job.parameters, prefix }), h("p", { class: "small muted" }, hint), said);
+	const sure = button(yes, { class: "primary", onclick: submit });
+	const dialog = openDialog(title, form, { foot: [button("Cancel", { onclick: () => dialog.close() }), sure] });
+	form.querySelector("textarea").focus();
 
-  async function submit() {
-    const wrong = unreadable(form);
-    const asked = wrong.length ? null : request();
-    showWrong(form, wrong);
-    said.replaceChildren(...(asked || wrong.length ? [] : [problem("Nothing is different yet. Change a field, or take another seed")]));
-    if (!asked || sure.disabled) return focusWrong(form);
-    sure.disabled = true;
-    try {
-      await act(asked);
-      dialog.close();
-    } catch (error) {
-      const left = showWrong(form, error.fields ?? []);
-      if (left.length || !error.fields?.length) said.replaceChildren(problem(error, left));
-      focusWrong(form);
-    } finally {
-      sure.disabled = false;
-    }
-  }
+	async function submit() {
+		const wrong = unreadable(form);
+		const asked = wrong.length ? null : request();
+		showWrong(form, wrong);
+		said.replaceChildren(...(asked || wrong.length ? [] : [problem("Nothing is different yet. Change a field, or take another seed")]));
+		if (!asked || sure.disabled) return focusWrong(form);
+		sure.disabled = true;
+		try {
+			await act(asked);
+			dialog.close();
+		} catch (error) {
+			const left = showWrong(form, error.fields ?? []);
+			if (left.length || !error.fields?.length) said.replaceChildren(problem(error, left));
+			focusWrong(form);
+		} finally {
+			sure.disabled = false;
+		}
+	}
 }
 
 /** Which shots will be rendered again, in words. */
 function consequence(job, { index }) {
-  const count = job.storyboard.shots.length;
-  if (count === 1) return "The shot is rendered again. This version stays as it is.";
-  const kept = "This version stays as it is.";
-  if (job.continuity === "chain" && index < count - 1) {
-    return `Shots ${index + 1} to ${count} are rendered again, since each goes on from the one before. ${kept}`;
-  }
-  return `Only shot ${index + 1} is rendered again; the other clips are used as they are. ${kept}`;
+	const count = job.storyboard.shots.length;
+	if (count === 1) return "The shot is rendered again. This version stays as it is.";
+	const kept = "This version stays as it is.";
+	if (job.continuity === "chain" && index < count - 1) {
+		return `Shots ${index + 1} to ${count} are rendered again, since each goes on from the one before. ${kept}`;
+	}
+	return `Only shot ${index + 1} is rendered again; the other clips are used as they are. ${kept}`;
 }

@@ -9,80 +9,80 @@ let count = 0;
 
 /** A control with its label and a hint; `name` is its path in the request, as errors say it, `beside` a button. */
 export function field({ name, label, control, hint = null, beside = null, wide = false }) {
-  control.id = `field-${++count}`;
-  control.dataset.field = name;
-  const about = hint && h("p", { class: "hint", id: `${control.id}-hint` }, hint);
-  if (about) control.setAttribute("aria-describedby", about.id);
-  return h("div", { class: `field ${wide ? "wide" : ""} ${control.type}` }, h("label", { for: control.id }, label),
-    beside ? h("div", { class: "pair" }, control, beside) : control, about);
+	control.id = `field-${++count}`;
+	control.dataset.field = name;
+	const about = hint && h("p", { class: "hint", id: `${control.id}-hint` }, hint);
+	if (about) control.setAttribute("aria-describedby", about.id);
+	return h("div", { class: `field ${wide ? "wide" : ""} ${control.type}` }, h("label", { for: control.id }, label),
+		beside ? h("div", { class: "pair" }, control, beside) : control, about);
 }
 
 export const textArea = (options, value, onchange, props = {}) =>
-  field({ ...options, wide: true, control: h("textarea", { ...props, value, oninput: (e) => onchange(e.target.value) }) });
+	field({ ...options, wide: true, control: h("textarea", { ...props, value, oninput: (e) => onchange(e.target.value) }) });
 
 export const textField = (options, value, onchange, props = {}) =>
-  field({ ...options, control: h("input", { type: "text", ...props, value, oninput: (e) => onchange(e.target.value) }) });
+	field({ ...options, control: h("input", { type: "text", ...props, value, oninput: (e) => onchange(e.target.value) }) });
 
 /** A number. Empty means the default, which is shown in its place. */
 export const numberField = (options, value, onchange, { min, max, step, placeholder = "" }) =>
-  textField(options, value, onchange, { type: "number", inputmode: "decimal", min, max, step: step || "any", placeholder });
+	textField(options, value, onchange, { type: "number", inputmode: "decimal", min, max, step: step || "any", placeholder });
 
 /** @param {[string, string][]} choices  values and what they are called */
 export function selectField(options, choices, value, onchange) {
-  const items = choices.map(([each, words]) => h("option", { value: each, selected: each === value }, words));
-  return field({ ...options, control: h("select", { onchange: (e) => onchange(e.target.value) }, items) });
+	const items = choices.map(([each, words]) => h("option", { value: each, selected: each === value }, words));
+	return field({ ...options, control: h("select", { onchange: (e) => onchange(e.target.value) }, items) });
 }
 
 export function checkField(options, checked, onchange) {
-  const control = h("input", { type: "checkbox", checked, onchange: (e) => onchange(e.target.checked) });
-  return field({ ...options, control, wide: true });
+	const control = h("input", { type: "checkbox", checked, onchange: (e) => onchange(e.target.checked) });
+	return field({ ...options, control, wide: true });
 }
 
 /** A seed, with a dice; empty means random. */
 export function seedField(options, value, onchange, props = {}) {
-  const dice = iconButton("Another seed", "dice", { onclick: () => {
-    const [seed] = crypto.getRandomValues(new Uint32Array(1));
-    dice.previousSibling.value = seed;
-    onchange(String(seed));
-  } });
-  return textField({ ...options, beside: dice }, value, onchange, {
-    type: "number", min: 0, max: MAX_SEED, step: 1, placeholder: "Random", ...props,
-  });
+	const dice = iconButton("Another seed", "dice", { onclick: () => {
+		const [seed] = crypto.getRandomValues(new Uint32Array(1));
+		dice.previousSibling.value = seed;
+		onchange(String(seed));
+	} });
+	return textField({ ...options, beside: dice }, value, onchange, {
+		type: "number", min: 0, max: MAX_SEED, step: 1, placeholder: "Random", ...props,
+	});
 }
 
 /** A number that the model's card bounds. */
 export function rangeField(options, range, value, onchange) {
-  const hint = `${range.min} to ${range.max}${range.step > 1 ? ` in steps of ${range.step}` : ""}`;
-  return numberField({ ...options, hint }, value, onchange, { ...range, placeholder: range.default });
+	const hint = `${range.min} to ${range.max}${range.step > 1 ? ` in steps of ${range.step}` : ""}`;
+	return numberField({ ...options, hint }, value, onchange, { ...range, placeholder: range.default });
 }
 
 /** Fields for a model's own parameters, from their JSON Schema; what is left at its default is taken out of `values`. */
 export function schemaFields(schema, values, prefix, onchange) {
-  return Object.entries(schema.properties).map(([name, rule]) => {
-    const set = (value) => {
-      if (value === "" || value === rule.default) delete values[name];
-      else values[name] = value;
-      onchange();
-    };
-    return schemaField({ name: `${prefix}.${name}`, label: words(name) }, rule, values[name], set);
-  });
+	return Object.entries(schema.properties).map(([name, rule]) => {
+		const set = (value) => {
+			if (value === "" || value === rule.default) delete values[name];
+			else values[name] = value;
+			onchange();
+		};
+		return schemaField({ name: `${prefix}.${name}`, label: words(name) }, rule, values[name], set);
+	});
 }
 
 function schemaField(options, rule, value, set) {
-  const named = { ...options, hint: rule.description };
-  if (rule.type === "boolean") return checkField(named, value ?? rule.default ?? false, (on) => set(on || rule.default ? on : ""));
-  if (rule.enum) return enumField(named, rule, value, set);
-  if (rule.type === "string") return textField(named, value ?? "", set, { placeholder: rule.default ?? "" });
-  const bounds = { min: rule.minimum, max: rule.maximum, step: rule.type === "integer" ? 1 : "any" };
-  const asNumber = (text) => set(text === "" ? "" : Number(text));
-  return numberField(named, value ?? "", asNumber, { ...bounds, placeholder: rule.default ?? "" });
+	const named = { ...options, hint: rule.description };
+	if (rule.type === "boolean") return checkField(named, value ?? rule.default ?? false, (on) => set(on || rule.default ? on : ""));
+	if (rule.enum) return enumField(named, rule, value, set);
+	if (rule.type === "string") return textField(named, value ?? "", set, { placeholder: rule.default ?? "" });
+	const bounds = { min: rule.minimum, max: rule.maximum, step: rule.type === "integer" ? 1 : "any" };
+	const asNumber = (text) => set(text === "" ? "" : Number(text));
+	return numberField(named, value ?? "", asNumber, { ...bounds, placeholder: rule.default ?? "" });
 }
 
 function enumField(options, rule, value, set) {
-  const unset = rule.default === undefined ? [["", "Not set"]] : [];
-  const choices = rule.enum.map((each) => [String(each), each === rule.default ? `${each} (default)` : String(each)]);
-  const pick = (text) => set(rule.enum.find((each) => String(each) === text) ?? "");
-  return selectField(options, [...unset, ...choices], String(value ?? rule.default ?? ""), pick);
+	const unset = rule.default === undefined ? [["", "Not set"]] : [];
+	const choices = rule.enum.map((each) => [String(each), each === rule.default ? `${each} (default)` : String(each)]);
+	const pick = (text) => set(rule.enum.find((each) => String(each) === text) ?? "");
+	return selectField(options, [...unset, ...choices], String(value ?? rule.default ?? ""), pick);
 }
 
 /** `guidance_scale` as people read it: `Guidance scale`. */
@@ -90,51 +90,51 @@ export const words = (name) => (name.charAt(0).toUpperCase() + name.slice(1)).re
 
 /** Say what is wrong at the fields inside `root`, and no more what was; returns those that have no place here. */
 export function showWrong(root, fields) {
-  clearWrong(root);
-  return fields.filter(({ field: name, message }) => {
-    const control = place(root, name);
-    if (control) mark(control, message);
-    return !control;
-  });
+	clearWrong(root);
+	return fields.filter(({ field: name, message }) => {
+		const control = place(root, name);
+		if (control) mark(control, message);
+		return !control;
+	});
 }
 
 /** Fields whose text is no number, which a number's control would otherwise pass over. */
 export function unreadable(root) {
-  return [...root.querySelectorAll("input[type=number]")].filter((control) => control.validity.badInput)
-    .map((control) => ({ field: control.dataset.field, message: "must be a number" }));
+	return [...root.querySelectorAll("input[type=number]")].filter((control) => control.validity.badInput)
+		.map((control) => ({ field: control.dataset.field, message: "must be a number" }));
 }
 
 /** Put the focus on the first field that is wrong. */
 export function focusWrong(root) {
-  root.querySelector(".wrong")?.parentElement.querySelector("input, select, textarea, button")?.focus();
+	root.querySelector(".wrong")?.parentElement.querySelector("input, select, textarea, button")?.focus();
 }
 
 function clearWrong(root) {
-  for (const said of root.querySelectorAll(".wrong")) said.remove();
-  for (const control of root.querySelectorAll("[aria-invalid]")) {
-    control.removeAttribute("aria-invalid");
-    const about = (control.getAttribute("aria-describedby") ?? "").split(" ").filter((id) => !id.endsWith("-wrong"));
-    if (about.join("")) control.setAttribute("aria-describedby", about.join(" "));
-    else control.removeAttribute("aria-describedby");
-  }
+	for (const said of root.querySelectorAll(".wrong")) said.remove();
+	for (const control of root.querySelectorAll("[aria-invalid]")) {
+		control.removeAttribute("aria-invalid");
+		const about = (control.getAttribute("aria-describedby") ?? "").split(" ").filter((id) => !id.endsWith("-wrong"));
+		if (about.join("")) control.setAttribute("aria-describedby", about.join(" "));
+		else control.removeAttribute("aria-describedby");
+	}
 }
 
 /** The control of the field, or of the nearest thing that holds it. */
 function place(root, name) {
-  for (let at = name; at; at = at.slice(0, Math.max(0, at.lastIndexOf(".")))) {
-    const found = root.querySelector(`[data-field="${CSS.escape(at)}"]`);
-    if (found) return found;
-  }
-  return null;
+	for (let at = name; at; at = at.slice(0, Math.max(0, at.lastIndexOf(".")))) {
+		const found = root.querySelector(`[data-field="${CSS.escape(at)}"]`);
+		if (found) return found;
+	}
+	return null;
 }
 
 function mark(control, message) {
-  const id = `${control.id}-wrong`;
-  if (document.getElementById(id)) return;
-  (control.closest(".field") ?? control).append(h("p", { class: "wrong", id }, message));
-  if (control.matches("input, select, textarea, [role=radiogroup]")) {
-    control.setAttribute("aria-invalid", "true");
-    control.setAttribute("aria-describedby", `${control.getAttribute("aria-describedby") ?? ""} ${id}`.trim());
-  }
-  for (let at = control.closest("details"); at; at = at.parentElement.closest("details")) at.open = true;
+	const id = `${control.id}-wrong`;
+	if (document.getElementById(id)) return;
+	(control.closest(".field") ?? control).append(h("p", { class: "wrong", id }, message));
+	if (control.matches("input, select, textarea, [role=radiogroup]")) {
+		control.setAttribute("aria-invalid", "true");
+		control.setAttribute("aria-describedby", `${control.getAttribute("aria-describedby") ?? ""} ${id}`.trim());
+	}
+	for (let at = control.closest("details"); at; at = at.parentElement.closest("details")) at.open = true;
 }

@@ -19,33 +19,33 @@ export const cancel = (job) => post(`${path(job)}/cancel`);
 
 /** Ask, then delete the job and its files; `then` is called once they are gone. */
 export function removeJob(job, then = () => {}) {
-  const text = hasEnded(job)
-    ? "Its video, clips and recipe are removed from the disk. Other versions of it stay."
-    : "It is cancelled first. What has been rendered so far is removed from the disk.";
-  confirmDialog({ title: "Delete this job?", text, yes: "Delete" }, async () => {
-    await remove(path(job));
-    toast("The job was deleted");
-    then();
-  });
+	const text = hasEnded(job)
+		? "Its video, clips and recipe are removed from the disk. Other versions of it stay."
+		: "It is cancelled first. What has been rendered so far is removed from the disk.";
+	confirmDialog({ title: "Delete this job?", text, yes: "Delete" }, async () => {
+		await remove(path(job));
+		toast("The job was deleted");
+		then();
+	});
 }
 
 /** Run a failed or cancelled job again, as a new version, and go there. */
 export async function retry(job) {
-  location.hash = address(await post(`${path(job)}/retry`));
+	location.hash = address(await post(`${path(job)}/retry`));
 }
 
 /** Open the form with all that the job was asked for. */
 export function duplicate(job) {
-  location.hash = `#/?from=${encodeURIComponent(job.id)}`;
+	location.hash = `#/?from=${encodeURIComponent(job.id)}`;
 }
 
 /** The files of a job that can be had now: what each is called, where it is, and the name it is saved by. */
 export function downloads(job) {
-  const files = [["Video", job.output_video_url], ["Poster", job.poster_url], ["Contact sheet", job.sheet_url]];
-  for (const shot of job.storyboard?.shots ?? []) {
-    files.push([`Frames of shot ${shot.index + 1}`, shot.frames_url]);
-  }
-  return files.filter(([, url]) => url).map(([label, url]) => ({
-    label, url, name: `${job.id}_${url.slice(url.lastIndexOf("/") + 1)}`,
-  }));
+	const files = [["Video", job.output_video_url], ["Poster", job.poster_url], ["Contact sheet", job.sheet_url]];
+	for (const shot of job.storyboard?.shots ?? []) {
+		files.push([`Frames of shot ${shot.index + 1}`, shot.frames_url]);
+	}
+	return files.filter(([, url]) => url).map(([label, url]) => ({
+		label, url, name: `${job.id}_${url.slice(url.lastIndexOf("/") + 1)}`,
+	}));
 }

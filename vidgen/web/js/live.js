@@ -14,51 +14,51 @@ const UNKNOWN_JOB = 4404;
  * `onopen`: connected, for the first time or again; `onunknown`: there is no such job, or no more. Returns what ends it.
  */
 export function follow(jobId, { onmessage, onopen, onunknown }) {
-  let seq = 0;
-  let wait = FIRST_WAIT_MS;
-  let isOver = false;
-  let socket, timer, pings;
+	let seq = 0;
+	let wait = FIRST_WAIT_MS;
+	let isOver = false;
+	let socket, timer, pings;
 
-  function open() {
-    socket = new WebSocket(socketUrl(jobId, seq));
-    socket.onopen = () => {
-      wait = FIRST_WAIT_MS;
-      waitForServer(follow, false);
-      pings = setInterval(() => socket.send("ping"), PING_MS);
-      onopen();
-    };
-    socket.onmessage = ({ data }) => hear(JSON.parse(data));
-    socket.onclose = ({ code }) => {
-      clearInterval(pings);
-      if (isOver) return;
-      if (code === UNKNOWN_JOB) onunknown();
-      else again();
-    };
-  }
+	function open() {
+		socket = new WebSocket(socketUrl(jobId, seq));
+		socket.onopen = () => {
+			wait = FIRST_WAIT_MS;
+			waitForServer(follow, false);
+			pings = setInterval(() => socket.send("ping"), PING_MS);
+			onopen();
+		};
+		socket.onmessage = ({ data }) => hear(JSON.parse(data));
+		socket.onclose = ({ code }) => {
+			clearInterval(pings);
+			if (isOver) return;
+			if (code === UNKNOWN_JOB) onunknown();
+			else again();
+		};
+	}
 
-  function hear(message) {
-    if (isOver || message.type === "pong" || message.type === "connected" || message.seq <= seq) return;
-    seq = message.seq;
-    if (message.type === "job_complete" || message.type === "error") end();
-    onmessage(message);
-  }
+	function hear(message) {
+		if (isOver || message.type === "pong" || message.type === "connected" || message.seq <= seq) return;
+		seq = message.seq;
+		if (message.type === "job_complete" || message.type === "error") end();
+		onmessage(message);
+	}
 
-  function again() {
-    waitForServer(follow, true);
-    timer = setTimeout(open, wait);
-    wait = Math.min(LONGEST_WAIT_MS, wait * 2);
-  }
+	function again() {
+		waitForServer(follow, true);
+		timer = setTimeout(open, wait);
+		wait = Math.min(LONGEST_WAIT_MS, wait * 2);
+	}
 
-  function end() {
-    isOver = true;
-    clearTimeout(timer);
-    clearInterval(pings);
-    waitForServer(follow, false);
-    // A browser complains of a socket that is closed before it is open.
-    if (socket.readyState === WebSocket.CONNECTING) socket.onopen = () => socket.close();
-    else socket.close();
-  }
+	function end() {
+		isOver = true;
+		clearTimeout(timer);
+		clearInterval(pings);
+		waitForServer(follow, false);
+		// A browser complains of a socket that is closed before it is open.
+		if (socket.readyState === WebSocket.CONNECTING) socket.onopen = () => socket.close();
+		else socket.close();
+	}
 
-  open();
-  return end;
+	open();
+	return end;
 }

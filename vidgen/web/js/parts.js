@@ -3,50 +3,50 @@
 import { fill, h, icon, say } from "./dom.js";
 
 const STATUS_WORDS = {
-  queued: "Queued", processing: "Rendering", completed: "Completed", failed: "Failed", cancelled: "Cancelled",
-  pending: "Waiting", rendering: "Rendering",
+	queued: "Queued", processing: "Rendering", completed: "Completed", failed: "Failed", cancelled: "Cancelled",
+	pending: "Waiting", rendering: "Rendering",
 };
 const TOAST_MS = 5000;
 
 /** The status of a job or of a shot, as a word and a colour. */
 export function statusBadge({ status }) {
-  return h("span", { class: `badge ${status}` }, STATUS_WORDS[status] ?? status);
+	return h("span", { class: `badge ${status}` }, STATUS_WORDS[status] ?? status);
 }
 
 /** A progress bar that people hear of by `label`: its `element`, and `set`, which takes percent and words for it. */
 export function progressBar(label, percent = 0, size = "") {
-  const bar = h("div");
-  const element = h("div", {
-    class: `progress ${size}`, role: "progressbar", "aria-label": label, "aria-valuemin": 0, "aria-valuemax": 100,
-  }, bar);
-  const set = (value, words = null) => {
-    const shown = Math.max(0, Math.min(100, value || 0));
-    bar.style.transform = `scaleX(${shown / 100})`;
-    element.setAttribute("aria-valuenow", Math.round(shown));
-    if (words) element.setAttribute("aria-valuetext", words);
-  };
-  set(percent);
-  return { element, set };
+	const bar = h("div");
+	const element = h("div", {
+		class: `progress ${size}`, role: "progressbar", "aria-label": label, "aria-valuemin": 0, "aria-valuemax": 100,
+	}, bar);
+	const set = (value, words = null) => {
+		const shown = Math.max(0, Math.min(100, value || 0));
+		bar.style.transform = `scaleX(${shown / 100})`;
+		element.setAttribute("aria-valuenow", Math.round(shown));
+		if (words) element.setAttribute("aria-valuetext", words);
+	};
+	set(percent);
+	return { element, set };
 }
 
 /** Seconds as people say them: `0.4 s`, `12 s`, `3 min 5 s`, `2 h 10 min`. */
 export function duration(seconds) {
-  if (seconds === null || seconds === undefined) return "";
-  if (seconds < 9.95) return `${Number(seconds.toFixed(1))} s`;
-  const whole = Math.round(seconds);
-  if (whole < 60) return `${whole} s`;
-  if (whole < 3600) return join(Math.floor(whole / 60), "min", whole % 60, "s");
-  return join(Math.floor(whole / 3600), "h", Math.round((whole % 3600) / 60), "min");
+	if (seconds === null || seconds === undefined) return "";
+	if (seconds < 9.95) return `${Number(seconds.toFixed(1))} s`;
+	const whole = Math.round(seconds);
+	if (whole < 60) return `${whole} s`;
+	if (whole < 3600) return join(Math.floor(whole / 60), "min", whole % 60, "s");
+	return join(Math.floor(whole / 3600), "h", Math.round((whole % 3600) / 60), "min");
 }
 
 const join = (large, unit, small, smaller) => `${large} ${unit}${small ? ` ${small} ${smaller}` : ""}`;
 
 /** Bytes as `812 kB`, `1.4 GB`. */
 export function bytes(count) {
-  if (count === null || count === undefined) return "";
-  const power = Math.min(4, Math.floor(Math.log10(Math.max(1, count)) / 3));
-  const value = count / 1000 ** power;
-  return `${value < 10 && power ? value.toFixed(1) : Math.round(value)} ${["B", "kB", "MB", "GB", "TB"][power]}`;
+	if (count === null || count === undefined) return "";
+	const power = Math.min(4, Math.floor(Math.log10(Math.max(1, count)) / 3));
+	const value = count / 1000 ** power;
+	return `${value < 10 && power ? value.toFixed(1) : Math.round(value)} ${["B", "kB", "MB", "GB", "TB"][power]}`;
 }
 
 export const money = (dollars) => `$${dollars < 0.1 ? dollars.toFixed(3) : dollars.toFixed(2)}`;
@@ -56,28 +56,21 @@ export const count = (number, noun) => `${number} ${noun}${number === 1 ? "" : "
 
 /** A moment: the time where it is today, else the date too. */
 export function time(iso) {
-  const at = new Date(iso);
-  const isToday = at.toDateString() === new Date().toDateString();
-  const clock = { hour: "2-digit", minute: "2-digit" };
-  return at.toLocaleString(undefined, isToday ? clock : { day: "numeric", month: "short", ...clock });
-}
-
-/** How long ago: `just now`, `5 min ago`, else the moment. */
-export function ago(iso) {
-  const seconds = (Date.now() - new Date(iso)) / 1000;
-  if (seconds < 60) return "just now";
-  return seconds < 3600 ? `${Math.floor(seconds / 60)} min ago` : time(iso);
+	const at = new Date(iso);
+	const isToday = at.toDateString() === new Date().toDateString();
+	const clock = { hour: "2-digit", minute: "2-digit" };
+	return at.toLocaleString(undefined, isToday ? clock : { day: "numeric", month: "short", ...clock });
 }
 
 export const timeElement = (iso, words = time(iso)) =>
-  h("time", { datetime: iso, title: new Date(iso).toLocaleString() }, words);
+	h("time", { datetime: iso, title: new Date(iso).toLocaleString() }, words);
 
 /** A box that says what is wrong: an error or words, or the `fields` that could not be shown at their place. */
 export function problem(error, fields = []) {
-  const words = typeof error === "string" ? error : error.detail || "Something went wrong on this page. Reload it.";
-  return h("div", { class: "problem", role: "alert" }, icon("alert"), h("div", { class: "grow" },
-    fields.length ? h("ul", {}, fields.map(({ field, message }) => h("li", {}, `${field}: ${message}`))) : sentence(words),
-  ));
+	const words = typeof error === "string" ? error : error.detail || "Something went wrong on this page. Reload it.";
+	return h("div", { class: "problem", role: "alert" }, icon("alert"), h("div", { class: "grow" },
+		fields.length ? h("ul", {}, fields.map(({ field, message }) => h("li", {}, `${field}: ${message}`))) : sentence(words),
+	));
 }
 
 const sentence = (words) => words.charAt(0).toUpperCase() + words.slice(1) + (/[.!?]$/.test(words) ? "" : ".");
@@ -85,69 +78,69 @@ const sentence = (words) => words.charAt(0).toUpperCase() + words.slice(1) + (/[
 export const empty = (name, words, ...more) => h("div", { class: "empty" }, icon(name), h("p", {}, words), ...more);
 
 export function button(words, props = {}, iconName = null) {
-  const { class: classes = "", ...rest } = props;
-  return h("button", { type: "button", ...rest, class: `button ${classes}` }, iconName && icon(iconName), words);
+	const { class: classes = "", ...rest } = props;
+	return h("button", { type: "button", ...rest, class: `button ${classes}` }, iconName && icon(iconName), words);
 }
 
 /** A button that is an icon alone; `label` is its name and its tooltip. */
 export const iconButton = (label, iconName, props = {}) =>
-  button(null, { ...props, class: `square quiet ${props.class ?? ""}`, "aria-label": label, title: label }, iconName);
+	button(null, { ...props, class: `square quiet ${props.class ?? ""}`, "aria-label": label, title: label }, iconName);
 
 /** Open a dialog. Escape, a click beside it and its own button close it; the focus goes back to where it was. */
 export function openDialog(title, body, { foot = null, size = "" } = {}) {
-  const before = document.activeElement;
-  const heading = h("h2", { id: `dialog-${Math.random().toString(36).slice(2)}` }, title);
-  const close = () => element.close();
-  const element = h("dialog", {
-    class: size, "aria-labelledby": heading.id, onclose: () => { element.remove(); before?.focus?.(); },
-    onmousedown: (event) => event.target === element && isOutside(event, element) && close(),
-  },
-  h("div", { class: "head" }, heading, iconButton("Close", "close", { onclick: close })),
-  h("div", { class: "body" }, body), foot && h("div", { class: "foot" }, foot));
-  document.body.append(element);
-  element.showModal();
-  return { element, close };
+	const before = document.activeElement;
+	const heading = h("h2", { id: `dialog-${Math.random().toString(36).slice(2)}` }, title);
+	const close = () => element.close();
+	const element = h("dialog", {
+		class: size, "aria-labelledby": heading.id, onclose: () => { element.remove(); before?.focus?.(); },
+		onmousedown: (event) => event.target === element && isOutside(event, element) && close(),
+	},
+	h("div", { class: "head" }, heading, iconButton("Close", "close", { onclick: close })),
+	h("div", { class: "body" }, body), foot && h("div", { class: "foot" }, foot));
+	document.body.append(element);
+	element.showModal();
+	return { element, close };
 }
 
 function isOutside({ clientX, clientY }, element) {
-  const box = element.getBoundingClientRect();
-  return clientX < box.left || clientX > box.right || clientY < box.top || clientY > box.bottom;
+	const box = element.getBoundingClientRect();
+	return clientX < box.left || clientX > box.right || clientY < box.top || clientY > box.bottom;
 }
 
 /** Ask before something is done that cannot be undone: `words` is {title, text, yes}; `action` may fail in words. */
 export function confirmDialog({ title, text, yes }, action) {
-  const said = h("div");
-  const act = async () => {
-    sure.disabled = true;
-    try {
-      await action();
-      dialog.close();
-    } catch (error) {
-      fill(said, problem(error));
-      sure.disabled = false;
-    }
-  };
-  const sure = button(yes, { class: "danger", onclick: act });
-  const keep = button("Keep it", { autofocus: true, onclick: () => dialog.close() });
-  const dialog = openDialog(title, h("div", { class: "stack" }, h("p", {}, text), said), {
-    foot: [keep, sure], size: "narrow",
-  });
+	const said = h("div");
+	const act = async () => {
+		sure.disabled = true;
+		try {
+			await action();
+			dialog.close();
+		} catch (error) {
+			fill(said, problem(error));
+			sure.disabled = false;
+		}
+	};
+	const sure = button(yes, { class: "danger", onclick: act });
+	const keep = button("Keep it", { autofocus: true, onclick: () => dialog.close() });
+	const dialog = openDialog(title, h("div", { class: "stack" }, h("p", {}, text), said), {
+		foot: [keep, sure], size: "narrow",
+	});
 }
 
 /** A short notice that goes by itself. */
 export function toast(text) {
-  const element = h("div", { class: "toast" }, text);
-  document.getElementById("toasts").append(element);
-  setTimeout(() => element.remove(), TOAST_MS);
+	const element = h("div", { class: "toast" }, text);
+	document.getElementById("toasts").append(element);
+	setTimeout(() => element.remove(), TOAST_MS);
 }
 
 const waiting = new Set();
 
 /** Say across the page that the server is waited for by `who`, or no more. */
 export function waitForServer(who, isWaiting) {
-  if (isWaiting) waiting.add(who);
-  else waiting.delete(who);
-  const banner = document.getElementById("banner");
-  banner.hidden = waiting.size === 0;
-  say(banner, waiting.size ? "The server cannot be reached; trying again…" : "");
+	if (isWaiting) waiting.add(who);
+	else waiting.delete(who);
+	const banner = document.getElementById("banner");
+	banner.hidden = waiting.size === 0;
+	say(banner, waiting.size ? "The server cannot be reached; trying again…" : "");
 }

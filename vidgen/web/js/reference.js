@@ -10,63 +10,63 @@ const TYPES = "image/png,image/jpeg,image/webp";
 
 /** @param {function(): number} aspect  width by height of the video */
 export function referencePicker(draft, onchange, aspect) {
-  const place = h("div");
-  const element = h("div", { class: "reference", ...dropped(take) }, place);
-  const draw = () => fill(place, draft.reference ? chosen() : fileInput("Reference image", "reference_image", take));
+	const place = h("div");
+	const element = h("div", { class: "reference", ...dropped(take) }, place);
+	const draw = () => fill(place, draft.reference ? chosen() : fileInput("Reference image", "reference_image", take));
 
-  async function take(file) {
-    fill(place, h("p", { class: "drop muted", role: "status" }, "Sending the image…"));
-    try {
-      const [sent, thumbnail] = await Promise.all([upload(file), thumbnailOf(file)]);
-      draft.reference = { file_id: sent.file_id, filename: sent.filename, width: sent.width, height: sent.height, thumbnail };
-      draft.focus = [0.5, 0.5];
-      onchange();
-      draw();
-      element.querySelector("button")?.focus();
-    } catch (error) {
-      draw();
-      showWrong(element, [{ field: "reference_image", message: error.detail ?? "it cannot be read" }]);
-    }
-  }
+	async function take(file) {
+		fill(place, h("p", { class: "drop muted", role: "status" }, "Sending the image…"));
+		try {
+			const [sent, thumbnail] = await Promise.all([upload(file), thumbnailOf(file)]);
+			draft.reference = { file_id: sent.file_id, filename: sent.filename, width: sent.width, height: sent.height, thumbnail };
+			draft.focus = [0.5, 0.5];
+			onchange();
+			draw();
+			element.querySelector("button")?.focus();
+		} catch (error) {
+			draw();
+			showWrong(element, [{ field: "reference_image", message: error.detail ?? "it cannot be read" }]);
+		}
+	}
 
-  function chosen() {
-    const { filename, file_id: id, width, thumbnail } = draft.reference;
-    const drop = () => { draft.reference = null; onchange(); draw(); element.querySelector("input")?.focus(); };
-    return h("div", { class: "stack tight", id: "reference-chosen", dataset: { field: "reference_image" } },
-      thumbnail ? focusPicker(draft, onchange, aspect) : h("p", { class: "drop muted" }, "The image of the earlier job"),
-      h("div", { class: "row spread" },
-        h("span", { class: "small muted grow" }, filename ?? id, width ? ` · ${width} × ${draft.reference.height}` : ""),
-        button("Remove image", { class: "small quiet", onclick: drop }, "close")));
-  }
+	function chosen() {
+		const { filename, file_id: id, width, thumbnail } = draft.reference;
+		const drop = () => { draft.reference = null; onchange(); draw(); element.querySelector("input")?.focus(); };
+		return h("div", { class: "stack tight", id: "reference-chosen", dataset: { field: "reference_image" } },
+			thumbnail ? focusPicker(draft, onchange, aspect) : h("p", { class: "drop muted" }, "The image of the earlier job"),
+			h("div", { class: "row spread" },
+				h("span", { class: "small muted grow" }, filename ?? id, width ? ` · ${width} × ${draft.reference.height}` : ""),
+				button("Remove image", { class: "small quiet", onclick: drop }, "close")));
+	}
 
-  draw();
-  return { element, draw, take };
+	draw();
+	return { element, draw, take };
 }
 
 /** A file input as a place to drop on. */
 export function fileInput(label, name, take, hint = "Drop, paste or choose a PNG, JPEG or WebP, at most 10 MB") {
-  const id = `file-${name.replaceAll(".", "-")}`;
-  const input = h("input", {
-    type: "file", accept: TYPES, id, class: "visually-hidden", dataset: { field: name }, "aria-describedby": `${id}-hint`,
-    onchange: () => input.files[0] && take(input.files[0]),
-  });
-  return h("div", { class: "field" }, input, h("div", { class: "drop" }, icon("image"),
-    h("label", { for: id }, label), h("span", { class: "hint", id: `${id}-hint` }, hint)));
+	const id = `file-${name.replaceAll(".", "-")}`;
+	const input = h("input", {
+		type: "file", accept: TYPES, id, class: "visually-hidden", dataset: { field: name }, "aria-describedby": `${id}-hint`,
+		onchange: () => input.files[0] && take(input.files[0]),
+	});
+	return h("div", { class: "field" }, input, h("div", { class: "drop" }, icon("image"),
+		h("label", { for: id }, label), h("span", { class: "hint", id: `${id}-hint` }, hint)));
 }
 
 /** Listeners that take an image which is dropped. */
 export function dropped(take) {
-  const over = (on) => (event) => {
-    event.preventDefault();
-    event.currentTarget.classList.toggle("over", on);
-  };
-  return {
-    ondragover: over(true), ondragleave: over(false),
-    ondrop: (event) => {
-      over(false)(event);
-      if (event.dataTransfer.files[0]) take(event.dataTransfer.files[0]);
-    },
-  };
+	const over = (on) => (event) => {
+		event.preventDefault();
+		event.currentTarget.classList.toggle("over", on);
+	};
+	return {
+		ondragover: over(true), ondragleave: over(false),
+		ondrop: (event) => {
+			over(false)(event);
+			if (event.dataTransfer.files[0]) take(event.dataTransfer.files[0]);
+		},
+	};
 }
 
 /** The image that was pasted, if one was. */
@@ -74,52 +74,52 @@ export const pastedImage = (event) => [...event.clipboardData.files].find((file)
 
 /** A small copy as a data: URL, for showing; null where the browser cannot read the file. */
 export async function thumbnailOf(file) {
-  try {
-    const image = await createImageBitmap(file);
-    const scale = Math.min(1, THUMBNAIL_PX / Math.max(image.width, image.height));
-    const canvas = h("canvas", { width: Math.round(image.width * scale), height: Math.round(image.height * scale) });
-    canvas.getContext("2d").drawImage(image, 0, 0, canvas.width, canvas.height);
-    return canvas.toDataURL("image/jpeg", 0.8);
-  } catch {
-    return null;
-  }
+	try {
+		const image = await createImageBitmap(file);
+		const scale = Math.min(1, THUMBNAIL_PX / Math.max(image.width, image.height));
+		const canvas = h("canvas", { width: Math.round(image.width * scale), height: Math.round(image.height * scale) });
+		canvas.getContext("2d").drawImage(image, 0, 0, canvas.width, canvas.height);
+		return canvas.toDataURL("image/jpeg", 0.8);
+	} catch {
+		return null;
+	}
 }
 
 /** The image with the part that the video shows; a click, or the sliders, move that part. */
 function focusPicker(draft, onchange, aspect) {
-  const { width, height, thumbnail } = draft.reference;
-  const frame = h("div", { class: "crop" });
-  const image = h("div", { class: "focus", onclick: (event) => set(shares(event, image)) },
-    h("img", { src: thumbnail, alt: "The reference image" }), frame);
-  const ratio = aspect() / (width / height);
-  const kept = [Math.min(1, ratio), Math.min(1, 1 / ratio)];
-  const sliders = ["Focus across", "Focus down"].map((label, axis) => slider(label, draft.focus[axis], (share) => {
-    set(draft.focus.map((old, at) => (at === axis ? share : old)));
-  }));
+	const { width, height, thumbnail } = draft.reference;
+	const frame = h("div", { class: "crop" });
+	const image = h("div", { class: "focus", onclick: (event) => set(shares(event, image)) },
+		h("img", { src: thumbnail, alt: "The reference image" }), frame);
+	const ratio = aspect() / (width / height);
+	const kept = [Math.min(1, ratio), Math.min(1, 1 / ratio)];
+	const sliders = ["Focus across", "Focus down"].map((label, axis) => slider(label, draft.focus[axis], (share) => {
+		set(draft.focus.map((old, at) => (at === axis ? share : old)));
+	}));
 
-  function set(focus) {
-    draft.focus = focus.map((share) => Math.round(Math.max(0, Math.min(1, share)) * 100) / 100);
-    show();
-    onchange();
-  }
+	function set(focus) {
+		draft.focus = focus.map((share) => Math.round(Math.max(0, Math.min(1, share)) * 100) / 100);
+		show();
+		onchange();
+	}
 
-  function show() {
-    const corner = draft.focus.map((share, axis) => Math.max(0, Math.min(1 - kept[axis], share - kept[axis] / 2)));
-    Object.assign(frame.style, {
-      left: `${corner[0] * 100}%`, top: `${corner[1] * 100}%`, width: `${kept[0] * 100}%`, height: `${kept[1] * 100}%`,
-    });
-    sliders.forEach((one, axis) => { one.lastChild.value = draft.focus[axis]; });
-  }
+	function show() {
+		const corner = draft.focus.map((share, axis) => Math.max(0, Math.min(1 - kept[axis], share - kept[axis] / 2)));
+		Object.assign(frame.style, {
+			left: `${corner[0] * 100}%`, top: `${corner[1] * 100}%`, width: `${kept[0] * 100}%`, height: `${kept[1] * 100}%`,
+		});
+		sliders.forEach((one, axis) => { one.lastChild.value = draft.focus[axis]; });
+	}
 
-  show();
-  const moves = sliders.filter((_, axis) => kept[axis] < 0.995);
-  return [image, ...moves, moves.length > 0 && h("p", { class: "hint" }, "The bright part is what the video starts from.")];
+	show();
+	const moves = sliders.filter((_, axis) => kept[axis] < 0.995);
+	return [image, ...moves, moves.length > 0 && h("p", { class: "hint" }, "The bright part is what the video starts from.")];
 
-  function shares(event) {
-    const box = image.getBoundingClientRect();
-    return [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height];
-  }
+	function shares(event) {
+		const box = image.getBoundingClientRect();
+		return [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height];
+	}
 }
 
 const slider = (label, value, onchange) => h("label", { class: "slider small" }, label,
-  h("input", { type: "range", min: 0, max: 1, step: 0.01, value, oninput: (e) => onchange(Number(e.target.value)) }));
+	h("input", { type: "range", min: 0, max: 1, step: 0.01, value, oninput: (e) => onchange(Number(e.target.value)) }));

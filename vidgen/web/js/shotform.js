@@ -17,58 +17,58 @@ export const cameraWords = (move) => words(move);
  * @param {string} prefix  of the fields' names in the request, with its dot
  */
 export function shotFields(shot, { model, parameters = {}, prefix = "", onchange = () => {} }) {
-  const set = (name) => (value) => { shot[name] = value; onchange(); };
-  const options = (name, label) => ({ name: `${prefix}${name}`, label });
-  const moves = CAMERA_MOVES.map((move) => [move, cameraWords(move)]);
-  const own = model ? schemaFields(withDefaults(model.parameters, parameters), shot.parameters, `${prefix}parameters`, onchange) : [];
-  return h("div", { class: "fields shot-fields" },
-    textArea(options("description", "Description"), shot.description, set("description"), { rows: 3 }),
-    selectField(options("camera_move", "Camera move"), moves, shot.camera_move, set("camera_move")),
-    numberField({ ...options("duration_seconds", "Duration"), hint: "Seconds" }, shot.duration_seconds,
-      set("duration_seconds"), { min: 0, max: 60, step: 0.1, placeholder: "Model's own" }),
-    seedField(options("seed", "Seed"), shot.seed, set("seed"), { placeholder: "Job's" }),
-    (!model || model.capabilities.supports_image_to_video) && keyframe(shot, prefix, onchange),
-    own.length > 0 && h("details", { class: "wide" }, h("summary", {}, "Parameters of this shot"),
-      h("div", { class: "fields" }, own)));
+	const set = (name) => (value) => { shot[name] = value; onchange(); };
+	const options = (name, label) => ({ name: `${prefix}${name}`, label });
+	const moves = CAMERA_MOVES.map((move) => [move, cameraWords(move)]);
+	const own = model ? schemaFields(withDefaults(model.parameters, parameters), shot.parameters, `${prefix}parameters`, onchange) : [];
+	return h("div", { class: "fields shot-fields" },
+		textArea(options("description", "Description"), shot.description, set("description"), { rows: 3 }),
+		selectField(options("camera_move", "Camera move"), moves, shot.camera_move, set("camera_move")),
+		numberField({ ...options("duration_seconds", "Duration"), hint: "Seconds" }, shot.duration_seconds,
+			set("duration_seconds"), { min: 0, max: 60, step: 0.1, placeholder: "Model's own" }),
+		seedField(options("seed", "Seed"), shot.seed, set("seed"), { placeholder: "Job's" }),
+		(!model || model.capabilities.supports_image_to_video) && keyframe(shot, prefix, onchange),
+		own.length > 0 && h("details", { class: "wide" }, h("summary", {}, "Parameters of this shot"),
+			h("div", { class: "fields" }, own)));
 }
 
 /** The schema, with these values as what holds where nothing is given. */
 const withDefaults = ({ properties }, values) => ({ properties: Object.fromEntries(Object.entries(properties)
-  .map(([name, rule]) => [name, { ...rule, default: values[name] ?? rule.default }])) });
+	.map(([name, rule]) => [name, { ...rule, default: values[name] ?? rule.default }])) });
 
 /** The first image of the shot: an upload, or what it is drawn from; one of the two. */
 function keyframe(shot, prefix, onchange) {
-  const place = h("div", { class: "stack tight" });
-  const name = `${prefix}keyframe_image`;
-  const draw = () => fill(place, shot.keyframe_image ? given() : asked());
+	const place = h("div", { class: "stack tight" });
+	const name = `${prefix}keyframe_image`;
+	const draw = () => fill(place, shot.keyframe_image ? given() : asked());
 
-  async function take(file) {
-    try {
-      const [sent, thumbnail] = await Promise.all([upload(file), thumbnailOf(file)]);
-      Object.assign(shot, { keyframe_image: sent.file_id, keyframe_thumbnail: thumbnail, keyframe_prompt: "" });
-      onchange();
-      draw();
-      place.querySelector("button").focus();
-    } catch (error) {
-      showWrong(place, [{ field: name, message: error.detail ?? "it cannot be read" }]);
-    }
-  }
+	async function take(file) {
+		try {
+			const [sent, thumbnail] = await Promise.all([upload(file), thumbnailOf(file)]);
+			Object.assign(shot, { keyframe_image: sent.file_id, keyframe_thumbnail: thumbnail, keyframe_prompt: "" });
+			onchange();
+			draw();
+			place.querySelector("button").focus();
+		} catch (error) {
+			showWrong(place, [{ field: name, message: error.detail ?? "it cannot be read" }]);
+		}
+	}
 
-  function given() {
-    const drop = () => { Object.assign(shot, { keyframe_image: "", keyframe_thumbnail: null }); onchange(); draw(); };
-    return h("div", { class: "row", id: `${name}-given`, dataset: { field: name } },
-      shot.keyframe_thumbnail && h("img", { class: "thumbnail", src: shot.keyframe_thumbnail, alt: "The keyframe" }),
-      h("span", { class: "small muted grow" }, "Starts from your image"),
-      button("Remove keyframe", { class: "small quiet", onclick: drop }, "close"));
-  }
+	function given() {
+		const drop = () => { Object.assign(shot, { keyframe_image: "", keyframe_thumbnail: null }); onchange(); draw(); };
+		return h("div", { class: "row", id: `${name}-given`, dataset: { field: name } },
+			shot.keyframe_thumbnail && h("img", { class: "thumbnail", src: shot.keyframe_thumbnail, alt: "The keyframe" }),
+			h("span", { class: "small muted grow" }, "Starts from your image"),
+			button("Remove keyframe", { class: "small quiet", onclick: drop }, "close"));
+	}
 
-  const asked = () => [
-    fileInput("Keyframe", name, take, "An image that the shot starts from: drop or choose a PNG, JPEG or WebP"),
-    textArea({ name: `${prefix}keyframe_prompt`, label: "Keyframe prompt", hint: "Or what it is drawn from, instead of the description" },
-      shot.keyframe_prompt, (value) => { shot.keyframe_prompt = value; onchange(); }, { rows: 2 }),
-  ];
+	const asked = () => [
+		fileInput("Keyframe", name, take, "An image that the shot starts from: drop or choose a PNG, JPEG or WebP"),
+		textArea({ name: `${prefix}keyframe_prompt`, label: "Keyframe prompt", hint: "Or what it is drawn from, instead of the description" },
+			shot.keyframe_prompt, (value) => { shot.keyframe_prompt = value; onchange(); }, { rows: 2 }),
+	];
 
-  draw();
-  return h("details", { class: "wide", open: Boolean(shot.keyframe_image || shot.keyframe_prompt) },
-    h("summary", {}, "First image"), h("div", dropped(take), place));
+	draw();
+	return h("details", { class: "wide", open: Boolean(shot.keyframe_image || shot.keyframe_prompt) },
+		h("summary", {}, "First image"), h("div", dropped(take), place));
 }

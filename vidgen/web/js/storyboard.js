@@ -11,79 +11,79 @@ const MAX_SHOTS = 12;
 
 /** The editor of the draft's storyboard, and the button `invite` that has one written; without, the server plans. */
 export function storyboardEditor(draft, { form, model, onchange, onreshape }) {
-  const element = h("section", { class: "stack", "aria-label": "Storyboard" });
-  const said = h("div");
-  const shots = () => draft.storyboard.shots;
+	const element = h("section", { class: "stack", "aria-label": "Storyboard" });
+	const said = h("div");
+	const shots = () => draft.storyboard.shots;
 
-  function reshape(words) {
-    draw();
-    onreshape();
-    announce(words);
-  }
+	function reshape(words) {
+		draw();
+		onreshape();
+		announce(words);
+	}
 
-  async function plan() {
-    fill(said, h("p", { class: "muted", role: "status" }, "Writing the storyboard…"));
-    try {
-      const { num_frames: frames, fps } = model()?.capabilities ?? {};
-      const planned = storyboardDraft(await post("/api/v1/storyboards", planRequest(draft)), frames?.default / fps?.default);
-      for (const shot of planned.shots) shot.seed = "";
-      draft.storyboard = planned;
-      fill(said);
-      reshape(`The storyboard has ${count(planned.shots.length, "shot")}`);
-      element.querySelector("textarea")?.focus();
-    } catch (error) {
-      const left = showWrong(form(), error.fields ?? []);
-      fill(said, (left.length || !error.fields?.length) && problem(error, left));
-    }
-  }
+	async function plan() {
+		fill(said, h("p", { class: "muted", role: "status" }, "Writing the storyboard…"));
+		try {
+			const { num_frames: frames, fps } = model()?.capabilities ?? {};
+			const planned = storyboardDraft(await post("/api/v1/storyboards", planRequest(draft)), frames?.default / fps?.default);
+			for (const shot of planned.shots) shot.seed = "";
+			draft.storyboard = planned;
+			fill(said);
+			reshape(`The storyboard has ${count(planned.shots.length, "shot")}`);
+			element.querySelector("textarea")?.focus();
+		} catch (error) {
+			const left = showWrong(form(), error.fields ?? []);
+			fill(said, (left.length || !error.fields?.length) && problem(error, left));
+		}
+	}
 
-  function add(at) {
-    shots().splice(at, 0, shotDraft());
-    reshape(`Shot ${at + 1} was added`);
-    element.querySelectorAll("fieldset")[at].querySelector("textarea").focus();
-  }
+	function add(at) {
+		shots().splice(at, 0, shotDraft());
+		reshape(`Shot ${at + 1} was added`);
+		element.querySelectorAll("fieldset")[at].querySelector("textarea").focus();
+	}
 
-  function move(from, to) {
-    shots().splice(to, 0, ...shots().splice(from, 1));
-    reshape(`Shot ${from + 1} is shot ${to + 1} now`);
-    element.querySelectorAll("fieldset")[to].querySelector(".row button")?.focus();
-  }
+	function move(from, to) {
+		shots().splice(to, 0, ...shots().splice(from, 1));
+		reshape(`Shot ${from + 1} is shot ${to + 1} now`);
+		element.querySelectorAll("fieldset")[to].querySelector(".row button")?.focus();
+	}
 
-  function drop(at) {
-    shots().splice(at, 1);
-    if (!shots().length) draft.storyboard = null;
-    reshape(`Shot ${at + 1} was removed`);
-  }
+	function drop(at) {
+		shots().splice(at, 1);
+		if (!shots().length) draft.storyboard = null;
+		reshape(`Shot ${at + 1} was removed`);
+	}
 
-  const one = (shot, index) => h("fieldset", { class: "card planned" },
-    h("div", { class: "row spread" }, h("h3", { id: `planned-${index}` }, `Shot ${index + 1}`),
-      h("div", { class: "row" },
-        index > 0 && iconButton(`Move shot ${index + 1} up`, "up", { class: "small", onclick: () => move(index, index - 1) }),
-        index < shots().length - 1 && iconButton(`Move shot ${index + 1} down`, "down", { class: "small", onclick: () => move(index, index + 1) }),
-        iconButton(`Remove shot ${index + 1}`, "trash", { class: "small", onclick: () => drop(index) }))),
-    shotFields(shot, { model: model(), parameters: draft.parameters, prefix: `storyboard.shots.${index}.`, onchange }));
+	const one = (shot, index) => h("fieldset", { class: "card planned" },
+		h("div", { class: "row spread" }, h("h3", { id: `planned-${index}` }, `Shot ${index + 1}`),
+			h("div", { class: "row" },
+				index > 0 && iconButton(`Move shot ${index + 1} up`, "up", { class: "small", onclick: () => move(index, index - 1) }),
+				index < shots().length - 1 && iconButton(`Move shot ${index + 1} down`, "down", { class: "small", onclick: () => move(index, index + 1) }),
+				iconButton(`Remove shot ${index + 1}`, "trash", { class: "small", onclick: () => drop(index) }))),
+		shotFields(shot, { model: model(), parameters: draft.parameters, prefix: `storyboard.shots.${index}.`, onchange }));
 
-  const invite = button("Write the storyboard first", {
-    onclick: plan, title: "Have its shots written now, and edit them before anything is rendered",
-  }, "list");
+	const invite = button("Write the storyboard first", {
+		onclick: plan, title: "Have its shots written now, and edit them before anything is rendered",
+	}, "list");
 
-  const editor = () => [
-    h("div", { class: "row spread" }, h("h2", {}, "Storyboard"),
-      button("Leave it to the planner", { class: "small quiet", onclick: () => { draft.storyboard = null; reshape("The storyboard was dropped"); } }, "close")),
-    textField({ name: "storyboard.title", label: "Title" }, draft.storyboard.title, (title) => { draft.storyboard.title = title; onchange(); }),
-    shots().map((shot, index) => {
-      const fields = one(shot, index);
-      fields.setAttribute("aria-labelledby", `planned-${index}`);
-      return fields;
-    }),
-    shots().length < MAX_SHOTS && h("div", {}, button("Add a shot", { class: "small", onclick: () => add(shots().length) }, "plus")),
-  ];
+	const editor = () => [
+		h("div", { class: "row spread" }, h("h2", {}, "Storyboard"),
+			button("Leave it to the planner", { class: "small quiet", onclick: () => { draft.storyboard = null; reshape("The storyboard was dropped"); } }, "close")),
+		textField({ name: "storyboard.title", label: "Title" }, draft.storyboard.title, (title) => { draft.storyboard.title = title; onchange(); }),
+		shots().map((shot, index) => {
+			const fields = one(shot, index);
+			fields.setAttribute("aria-labelledby", `planned-${index}`);
+			return fields;
+		}),
+		shots().length < MAX_SHOTS && h("div", {}, button("Add a shot", { class: "small", onclick: () => add(shots().length) }, "plus")),
+	];
 
-  function draw() {
-    invite.hidden = Boolean(draft.storyboard);
-    fill(element, said, draft.storyboard && editor());
-  }
+	function draw() {
+		invite.hidden = Boolean(draft.storyboard);
+		fill(element, said, draft.storyboard && editor());
+	}
 
-  draw();
-  return { element, invite, draw };
+	draw();
+	return { element, invite, draw };
 }

@@ -15,30 +15,30 @@ const EVERY_MS = 4000;
  * @returns {function(): void} ends it
  */
 export function mountVersions(root, job) {
-  const list = h("ol", { class: "versions" });
-  let shown = "";
-  let stop = () => {};
-  root.hidden = true;
-  fill(root, h("h2", { id: "versions-title" }, "Versions"), list);
-  root.setAttribute("aria-labelledby", "versions-title");
-  const refresh = async () => {
-    const { jobs } = await get(`${path(job)}/versions`);
-    const state = JSON.stringify(jobs.map(({ id, status, poster_url: poster }) => [id, status, poster]));
-    if (state !== shown) fill(list, jobs.map((one, at) => version(one, at, jobs, job.id)));
-    shown = state;
-    root.hidden = jobs.length < 2;
-    if (jobs.every(hasEnded)) stop();
-  };
-  stop = poll("versions", refresh, EVERY_MS);
-  return () => stop();
+	const list = h("ol", { class: "versions" });
+	let shown = "";
+	let stop = () => {};
+	root.hidden = true;
+	fill(root, h("h2", { id: "versions-title" }, "Versions"), list);
+	root.setAttribute("aria-labelledby", "versions-title");
+	const refresh = async () => {
+		const { jobs } = await get(`${path(job)}/versions`);
+		const state = JSON.stringify(jobs.map(({ id, status, poster_url: poster }) => [id, status, poster]));
+		if (state !== shown) fill(list, jobs.map((one, at) => version(one, at, jobs, job.id)));
+		shown = state;
+		root.hidden = jobs.length < 2;
+		if (jobs.every(hasEnded)) stop();
+	};
+	stop = poll("versions", refresh, EVERY_MS);
+	return () => stop();
 }
 
 function version(one, at, jobs, currentId) {
-  const parent = jobs.findIndex(({ id }) => id === one.parent_id);
-  const origin = parent >= 0 && parent < at - 1 && ` · from version ${parent + 1}`;
-  return h("li", {}, h("a", { href: address(one), "aria-current": one.id === currentId && "page" },
-    posterOf(one),
-    h("span", {},
-      h("span", { class: "row" }, h("strong", {}, `Version ${at + 1}`), one.status !== "completed" && statusBadge(one)),
-      h("span", { class: "muted small" }, timeElement(one.created_at), origin))));
+	const parent = jobs.findIndex(({ id }) => id === one.parent_id);
+	const origin = parent >= 0 && parent < at - 1 && ` · from version ${parent + 1}`;
+	return h("li", {}, h("a", { href: address(one), "aria-current": one.id === currentId && "page" },
+		posterOf(one),
+		h("span", {},
+			h("span", { class: "row" }, h("strong", {}, `Version ${at + 1}`), one.status !== "completed" && statusBadge(one)),
+			h("span", { class: "muted small" }, timeElement(one.created_at), origin))));
 }
