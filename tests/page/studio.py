@@ -20,6 +20,9 @@ from tests.fakes import trial
 PICTURES = Path(__file__).parent / "screenshots"
 REFERENCE = Path(__file__).parents[1] / "data" / "reference.jpg"
 PROMPT = "A mill by a river. The wheel turns."
+IMAGE = "<img src=x onerror=document.title='pwned'>"
+"""What a page that took text for markup would run."""
+
 WIDE, NARROW = {"width": 1280, "height": 800}, {"width": 360, "height": 740}
 FLAGS = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
