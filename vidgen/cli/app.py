@@ -50,6 +50,7 @@ def _usage(error: typer.TyperException) -> str:
     """What is wrong with the command line, and where to read on."""
     param, context = getattr(error, "param", None), getattr(error, "ctx", None)
     said = f"{param.name}: {error.message}" if param is not None and error.message else error.format_message()
+    said = said.replace("Input should be", "must be")           # as the server says it
     more = f" ({context.command_path} --help says more)" if context is not None else ""
     return printable(said.rstrip(".")) + more
 

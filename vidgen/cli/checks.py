@@ -176,8 +176,7 @@ def _taken(settings: Settings, what: str, why: str) -> Finding:
     try:
         with Client(url_of(settings.api_host, settings.api_port), timeout_s=ANSWER_S) as client:
             health = client.health()
-    except ClientError:
+        said, reasons = f"vidgen {health['version']} serves there and is {health['status']}", "; ".join(health["reasons"])
+    except (ClientError, KeyError, TypeError):      # nobody, or a server of another kind
         return Finding(BAD, what, why, "end the program that has it, or set API_PORT")
-    said = f"vidgen {health['version']} serves there and is {health['status']}"
-    reasons = "; ".join(health["reasons"])
     return Finding(WARNING if reasons else GOOD, what, f"{said}: {reasons}" if reasons else said)

@@ -44,7 +44,7 @@ def edit(
             change["keyframe_image"] = client.upload(keyframe_image).file_id
         shots = [] if shot is None else [{"id": _shot_id("shot", shot), **change}]
         job = client.edit(id, **given(shots=shots, order=_order(order), title=title, priority=priority))
-        finish(session, client, job, output, wait=not detach)
+        finish(session, client, job, output, force, wait=not detach)
 
 
 def retry(
@@ -54,7 +54,7 @@ def retry(
     if output and not detach:
         options.check_output(output, force)
     with session.client() as client:
-        finish(session, client, client.retry(id), output, wait=not detach)
+        finish(session, client, client.retry(id), output, force, wait=not detach)
 
 
 def _order(text: str | None) -> list[str] | None:

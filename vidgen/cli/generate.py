@@ -73,7 +73,7 @@ def generate(
             body["reference_image"] = client.upload(image).file_id
         if dry_run:
             return _dry_run(session, client, body)
-        return finish(session, client, client.post(body), output, wait=not detach)
+        return finish(session, client, client.post(body), output, force, wait=not detach)
 
 
 def _focus(text: str | None) -> list[Any] | None:

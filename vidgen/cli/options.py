@@ -4,6 +4,7 @@ What a field may hold, the server says: the same words as everywhere. Here only 
 """
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,15 +16,15 @@ from vidgen.cli.outcome import BadInput
 COMPLETION_S = 1.0
 MAX_COMPLETIONS = 50
 
+_WHOLE = re.compile(r"[+-]?[0-9]{1,30}")
+_FRACTION = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")
+
 
 def number(text: str) -> int | float | str:
     """*text* as a number; what is none is sent as it is, and refused in the server's words."""
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text
+    if _WHOLE.fullmatch(text):
+        return int(text)
+    return float(text) if _FRACTION.fullmatch(text) else text
 
 
 def complete_model(incomplete: str) -> list[str]:
@@ -109,6 +110,8 @@ def check_output(path: Path, force: bool) -> None:
     """
     if path.is_dir():
         return
+    if path.exists() and not path.is_file():
+        raise BadInput("output", f"{path} is no file")
     if path.exists() and not force:
         raise BadInput("output", f"{path} is there already; --force writes over it")
     if not path.absolute().parent.is_dir():

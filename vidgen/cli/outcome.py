@@ -36,8 +36,8 @@ def _of_ours(error: Exception) -> tuple[int, str] | None:
             return BAD_INPUT, error.detail
         case VidgenError():
             return FAILED, error.detail
-        case OSError(strerror=str()) if error.filename:
-            return FAILED, f"{error.filename}: {error.strerror}"
+        case OSError(strerror=str()):
+            return FAILED, f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     return None
 
 

@@ -13,7 +13,6 @@ from vidgen.cli.text import listed
 File = Annotated[Path, typer.Argument(
     metavar="FILE.mp4", exists=True, dir_okay=False, show_default=False, help="A video that vidgen made"
 )]
-PARTS = ("vidgen", "prompt", "model", "seed", "effective", "storyboard")
 SHOT_HEADER = ("SHOT", "FRAMES", "SEED", "CAMERA", "DESCRIPTION")
 
 
@@ -31,6 +30,7 @@ def read(file: Path) -> dict[str, Any]:
     """
     import json
 
+    from vidgen.cli.recipe_fields import Recipe
     from vidgen.engine.recipe import METADATA_KEY
     from vidgen.errors import EncodeFailed
     from vidgen.media.video import read_metadata
@@ -40,11 +40,10 @@ def read(file: Path) -> dict[str, Any]:
     except EncodeFailed:
         raise BadInput("file", f"{file} is no mp4 that can be read") from None
     try:
-        found = json.loads(text)
+        Recipe.model_validate(found := json.loads(text))
     except ValueError:
-        found = None
-    if not (isinstance(found, dict) and all(found.get(part) is not None for part in PARTS)):
-        raise Ended(outcome.FAILED, f"{file} holds no recipe: vidgen did not make it, or somebody changed it since")
+        said = f"{file} holds no recipe: vidgen did not make it, or another version did, or somebody changed it since"
+        raise Ended(outcome.FAILED, said) from None
     return found
 
 

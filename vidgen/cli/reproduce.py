@@ -143,6 +143,8 @@ def _target(file: Path, output: Path | None, force: bool) -> Path | None:
         return None
     target = output / f"{file.stem}-again.mp4" if output.is_dir() else output
     options.check_output(target, force)
+    if target.exists() and target.samefile(file):
+        raise BadInput("output", f"{target} is the video to be held against")
     return target
 
 

@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Any
 
 from vidgen.cli.text import as_json, printable, shortened, table
@@ -58,7 +59,7 @@ class Session:
     def _columns(self) -> int | None:
         if not sys.stdout.isatty():
             return None
-        return max(MIN_COLUMNS, os.get_terminal_size(sys.stdout.fileno()).columns)
+        return max(MIN_COLUMNS, get_terminal_size().columns)
 
     # standard error: everything else
 

@@ -7,7 +7,7 @@ import typer
 
 from vidgen.cli import options, outcome
 from vidgen.cli.options import Force, JobId, Output
-from vidgen.cli.outcome import BadInput, Ended
+from vidgen.cli.outcome import Ended
 from vidgen.cli.progress import download_bar, view_of
 from vidgen.cli.session import Session
 from vidgen.cli.text import seconds, slug
@@ -23,25 +23,28 @@ CONTROL_C = "Cancel the job (c), or only stop watching (Enter)?"
 
 def watch(session: Session, id: JobId, output: Output = None, force: Force = False) -> None:
     """Show a job's progress until it has ended; with -o, take its video."""
-    if output:
-        options.check_output(output, force)
     with session.client() as client:
-        job = follow(session, client.job(id))
-        if output:
-            deliver(session, client, job, output)
+        job = client.job(id)
+        path = place(job, output, force) if output else None
+        follow(session, job)
+        if path:
+            deliver(session, client, job, path)
         elif session.json:
             session.result(job.data)
         else:
             session.line(job.video_url)
 
 
-def finish(session: Session, client: "Client", job: "Job", output: Path | None, *, wait: bool) -> None:
+def finish(
+    session: Session, client: "Client", job: "Job", output: Path | None, force: bool, *, wait: bool
+) -> None:
     """What follows a job's posting: watch it and take its video, or say how that can be done later.
 
     :raises JobFailed: it failed, or was cancelled.
     """
     if wait:
-        deliver(session, client, follow(session, job), output)
+        path = place(job, output, force)
+        deliver(session, client, follow(session, job), path)
     elif session.json:
         session.result(job.data)
     else:
@@ -73,20 +76,36 @@ def follow(session: Session, job: "Job") -> "Job":
     return ended
 
 
-def deliver(session: Session, client: "Client", job: "Job", output: Path | None) -> Path:
+def deliver(session: Session, client: "Client", job: "Job", path: Path) -> None:
     """Take the video of a completed job, and say where it is.
 
-    :param output: a file, or a folder; None makes a name of the prompt.
+    :raises Ended: it cannot be written there.
     """
-    path = _path(job, output)
-    with download_bar(session) as progress:
-        saved = client.download(job.id, path, progress=progress)
+    try:
+        with download_bar(session) as progress:
+            client.download(job.id, path, progress=progress)
+    except OSError as e:
+        said = f"{path}: {e.strerror}; the video is made, and vidgen watch {job.id} -o FILE takes it"
+        raise Ended(outcome.FAILED, said) from e
     if session.json:
-        session.result({**job.data, "file": str(saved)})
+        session.result({**job.data, "file": str(path)})
     else:
         session.note(f"completed{_took(job)}")
-        session.line(saved)
-    return saved
+        session.line(path)
+
+
+def place(job: "Job", output: Path | None, force: bool) -> Path:
+    """Where the job's video goes.
+
+    :param output: a file, or a folder; None is the current one. In a folder it is named after the prompt.
+    :raises BadInput: it cannot go there.
+    """
+    path = output
+    if output is None or output.is_dir():
+        words = slug(job.user_prompt)
+        path = (output or Path()) / (f"{words}-{job.id[-MARK_CHARS:]}.mp4" if words else f"{job.id}.mp4")
+    options.check_output(path, force)
+    return path
 
 
 def _shots(job: "Job") -> list[str]:
@@ -97,16 +116,6 @@ def _shots(job: "Job") -> list[str]:
         return [shot.id for shot in job.refresh().shots]
     except ClientError:
         return []
-
-
-def _path(job: "Job", output: Path | None) -> Path:
-    if output is not None and not output.is_dir():
-        return output
-    folder, words, mark = output or Path(), slug(job.user_prompt), job.id[-MARK_CHARS:]
-    path = folder / (f"{words}-{mark}.mp4" if words else f"{job.id}.mp4")
-    if path.exists():
-        raise BadInput("output", f"{path} is there already; name another with -o")
-    return path
 
 
 def _took(job: "Job") -> str:
@@ -120,7 +129,7 @@ def _took(job: "Job") -> str:
 
 def _interrupted(session: Session, job: "Job") -> None:
     """Ctrl-C while a job was watched; another one leaves at once."""
-    if session.asks and session.ask(CONTROL_C).startswith("c"):
+    if session.asks and session.ask(CONTROL_C) in ("c", "cancel"):
         return _cancel(session, job)
     session.note(f"no longer watching; {job.id} goes on, and vidgen watch {job.id} shows it again")
     return None

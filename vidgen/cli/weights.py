@@ -14,12 +14,18 @@ if TYPE_CHECKING:
     from vidgen.cards import Card
     from vidgen.weights.commands import Act
 
-app = typer.Typer(name="weights", help="The weights of local models on this machine.", no_args_is_help=True)
+app = typer.Typer(name="weights", help="The weights of local models on this machine.")
 
 Names = Annotated[list[str] | None, typer.Argument(metavar="[MODEL]...", help="A card's name or id: svd-xt")]
 Every = Annotated[bool, typer.Option("--all", help="Every model that has weights")]
 Folder = Annotated[Path | None, typer.Option("--weights-dir", show_default=False, help="Instead of WEIGHTS_DIR")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would come, and fetch nothing")]
+
+
+@app.callback(invoke_without_command=True)
+def start(context: typer.Context) -> None:
+    if context.invoked_subcommand is None:
+        print(context.get_help())
 
 
 def list_(session: Session, weights_dir: Folder = None) -> None:

@@ -49,6 +49,8 @@ class Event(Answer):
     phase: str | None
     phase_step: int | None
     phase_steps: int | None
+    attempt: int | None
+    position: int | None                    # in the queue
     error: str | None                       # of an error: why the job ended
     code: str | None                        # of an error or a note; "cancelled" where the job was
 

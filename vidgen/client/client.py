@@ -3,6 +3,7 @@
 import secrets
 import time
 from collections.abc import Iterator, Mapping
+from math import ceil
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from urllib.parse import quote
 
 from vidgen.client import events, images
 from vidgen.client.answers import Event, Model, Upload
-from vidgen.client.connection import Connection
+from vidgen.client.connection import Connection, checked_token
 from vidgen.client.download import Progress, content, download
 from vidgen.client.errors import InvalidRequest
 from vidgen.client.job import Job
@@ -109,17 +110,26 @@ class Client:
         :param order: ``newest`` or ``oldest`` first.
         """
         asked = {"status": status, "model_id": model_id, "q": q, "order": order}
-        query = {name: value for name, value in asked.items() if value is not None}
-        page, given = 1, set()
-        while True:
-            found = self._ask("GET", "/api/v1/jobs", params={**query, "page": page, "page_size": PAGE_SIZE})["jobs"]
-            for data in found:
+        given = set()
+        for page in self._pages({name: value for name, value in asked.items() if value is not None}):
+            for data in page:
                 if data["id"] not in given:     # jobs that were posted meanwhile move others to the next page
                     given.add(data["id"])
                     yield Job(self, data)
-            if len(found) < PAGE_SIZE:
+
+    def _pages(self, query: Mapping[str, Any]) -> Iterator[list[dict[str, Any]]]:
+        """Pages of jobs, some of them twice: where jobs went meanwhile, others moved to a page that was read already."""
+        number, total = 1, 0
+        while True:
+            page = self._ask("GET", "/api/v1/jobs", params={**query, "page": number, "page_size": PAGE_SIZE})
+            gone, total = total - page["total"], page["total"]
+            if gone > 0:
+                number = max(1, number - ceil(gone / PAGE_SIZE))
+                continue
+            yield page["jobs"]
+            if number * PAGE_SIZE >= total:
                 return
-            page += 1
+            number += 1
 
     def versions(self, job_id: str) -> list[Job]:
         """All versions of a job, the oldest first."""
@@ -234,7 +244,7 @@ class Client:
 
     def _made(self, path: str, body: Mapping[str, Any] | None, key: str | None) -> Job:
         """The job that a POST makes. It carries a key, so that sending it again gives the job that was made first."""
-        headers = {"Idempotency-Key": secrets.token_hex(16) if key is None else key}
+        headers = {"Idempotency-Key": secrets.token_hex(16) if key is None else checked_token("idempotency_key", key)}
         return Job(self, self._ask("POST", path, body=body, headers=headers, repeatable=True))
 
     def _ask(self, method: str, path: str, **options: Any) -> Any:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import ssl
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -102,7 +103,9 @@ class Connection:
 
     def fail(self, error: httpx.TransportError, timeout_s: float | None = None) -> NoReturn:
         """Raise *error* in words that say what to do."""
-        if isinstance(error, (*NEVER_REACHED, httpx.ConnectTimeout)):
+        if _is_tls(error):
+            said = f"no TLS with {self.base_url}: its certificate is not trusted here, or it speaks plain http"
+        elif isinstance(error, (*NEVER_REACHED, httpx.ConnectTimeout)):
             said = f"nothing answers at {self.base_url}: start a server (vidgen serve), or say where it is (VIDGEN_URL)"
         elif isinstance(error, httpx.TimeoutException):
             said = f"{self.base_url} did not answer within {timeout_s or self.timeout_s:g} s (timeout_s)"
@@ -210,9 +213,24 @@ def _json(value: Any) -> bytes:
 def _headers(api_key: str | None) -> dict[str, str]:
     if not api_key:
         return {}
-    if not (api_key.isascii() and api_key.isprintable()) or " " in api_key:
-        raise InvalidRequest.of("api_key", "must be printable ASCII without spaces")
-    return {"Authorization": f"Bearer {api_key}"}
+    return {"Authorization": f"Bearer {checked_token('api_key', api_key)}"}
+
+
+def checked_token(field: str, text: str) -> str:
+    """*text*, which a header is to hold.
+
+    :raises InvalidRequest: naming *field*.
+    """
+    if not (text.isascii() and text.isprintable()) or " " in text:
+        raise InvalidRequest.of(field, "must be printable ASCII without spaces")
+    return text
+
+
+def _is_tls(error: BaseException | None) -> bool:
+    """Whether somebody was there, and no secure connection came about."""
+    while error is not None and not isinstance(error, ssl.SSLError):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 def _checked_timeout(timeout_s: float) -> float:

@@ -23,13 +23,15 @@ def download(connection: Connection, url: str, path: str | os.PathLike[str], pro
     """Fetch *url*, a path on the server, into *path*, which takes the place of a file that is there.
 
     :param path: a file's, or that of a folder that is there: then the name is the URL's.
-    :raises OSError: it cannot be written there.
+    :raises OSError: it cannot be written there, or what is there is no file, but a device, say.
     """
     target = Path(path)
     if target.is_dir():
         target /= url.rpartition("/")[2]
     if not target.parent.is_dir():
         raise FileNotFoundError(errno.ENOENT, "there is no such folder", str(target.parent))
+    if target.exists() and not target.is_file():
+        raise FileExistsError(errno.EEXIST, "something is there that is no file", str(target))
     part = target.with_name(f".{secrets.token_hex(8)}.part")
     try:
         with part.open("xb") as file:

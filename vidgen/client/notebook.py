@@ -70,16 +70,18 @@ class _Redraw:
 
 
 class _Lines:
-    """A line for each step when it begins, and for each note."""
+    """A line for each step when it begins, and for each note. Shots that render beside each other take turns in the
+    events, so a step is named once an attempt.
+    """
 
     def __init__(self) -> None:
-        self._step: str | None = None
+        self._said: set[tuple[str | None, int | None]] = set()
 
     def __call__(self, event: Event) -> None:
         if event.type == "note":
             _say(event.message)
-        elif event.type == "progress" and event.step != self._step:
-            self._step = event.step
+        elif event.type == "progress" and (step := (event.step, event.attempt)) not in self._said:
+            self._said.add(step)
             _say(f"{event.progress:3.0f} % {event.step}")
 
 

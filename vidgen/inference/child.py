@@ -59,6 +59,9 @@ LOWEST = 19
 LOOK_S = 0.05
 """The longest that a cancel waits while a clip waits for the one before it."""
 
+FOLLOWS_S = 1.0
+"""How long a render stays interrupted for the next urgent command, once a model was loaded inside of it."""
+
 FATAL = 70
 """The exit code after a failure that nobody foresaw."""
 
@@ -167,11 +170,18 @@ class Worker:
             self._line.send(Holds(held))
 
     def _do_urgent(self, nested: bool) -> bool:
-        done = False
-        while not self._urgent.empty():
-            self._attend(self._urgent.get(), nested)
-            done = True
-        return done
+        done = None
+        while (task := self._next_urgent(follows=nested and done is not None and isinstance(done.command, Load))):
+            self._attend(task, nested)
+            done = task
+        return done is not None
+
+    def _next_urgent(self, *, follows: bool) -> Task | None:
+        """:param follows: whether one probably comes soon: what is loaded inside of a render is rendered with there."""
+        try:
+            return self._urgent.get(timeout=FOLLOWS_S) if follows else self._urgent.get_nowait()
+        except queue.Empty:
+            return None
 
     def _attend(self, task: Task, nested: bool = False) -> None:
         """Do one command, and answer it. Of a render that is to be finished, the finisher answers."""

@@ -14,9 +14,23 @@ export class ApiError extends Error {
 }
 
 export const get = (path, query = {}) => ask("GET", path + asQuery(query));
-export const post = (path, body, headers = {}) => ask("POST", path, body, headers);
+export const post = (path, body) => ask("POST", path, body);
 export const patch = (path, body) => ask("PATCH", path, body);
 export const remove = (path) => ask("DELETE", path);
+
+let unanswered = null;
+
+/**
+ * Post what makes a job. Until that is answered, the same goes out with the same key again: neither a lost answer nor a
+ * second click makes a second job.
+ */
+export async function create(path, body) {
+	const said = JSON.stringify([path, body]);
+	if (unanswered?.said !== said) unanswered = { said, key: crypto.randomUUID?.() ?? String(Math.random()) };
+	const job = await ask("POST", path, body, { "Idempotency-Key": unanswered.key });
+	unanswered = null;
+	return job;
+}
 
 /** Send an image up; answers with its `file_id`, `width`, `height`. */
 export function upload(file) {
@@ -44,7 +58,7 @@ async function ask(method, path, body, headers = {}) {
 	try {
 		answer = await fetch(path, sent);
 	} catch {
-		throw new ApiError(0, "unreachable", "The server cannot be reached. Is it running? This page tries again by itself.");
+		throw new ApiError(0, "unreachable", "The server cannot be reached. Is it running? Nothing here is lost; try again when it is.");
 	}
 	const said = await answer.json().catch(() => ({}));
 	if (answer.status === 401) await signInAgain();

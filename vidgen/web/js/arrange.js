@@ -3,7 +3,7 @@
 import { announce, fill, h } from "./dom.js";
 import { newShot, reorder } from "./edit.js";
 import { hasEnded } from "./jobs.js";
-import { button, iconButton, problem } from "./parts.js";
+import { button, iconButton, once, problem } from "./parts.js";
 
 export class Arrangement {
 	/** @param {function(): object} job  as it is now */
@@ -31,7 +31,7 @@ export class Arrangement {
 		return [
 			button("Add a shot", { class: "small", onclick: () => newShot(this.job(), (shot) => this.add(shot)) }, "plus"),
 			button("Leave as it was", { class: "small quiet", onclick: () => this.end() }),
-			this.make = button("Make the new version", { class: "small primary", onclick: () => this.send() }),
+			this.make = button("Make the new version", { class: "small primary", onclick: () => once(this.make, () => this.send()) }),
 		];
 	}
 
@@ -58,13 +58,10 @@ export class Arrangement {
 	}
 
 	async send() {
-		this.make.disabled = true;
 		try {
 			await reorder(this.job(), this.order.map(({ said }) => said));
 		} catch (error) {
 			fill(this.said, problem(error, error.fields));
-		} finally {
-			this.make.disabled = false;
 		}
 	}
 

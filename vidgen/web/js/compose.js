@@ -1,13 +1,13 @@
 // The view that composes a job: prompt, image, model and its settings; says what it will take; sends it.
 
-import { get, post } from "./api.js";
+import { create, get, post } from "./api.js";
 import { announce, fill, h, icon } from "./dom.js";
 import { asRequest, draftOf, emptyDraft, keepDraft, readDraft } from "./draft.js";
 import { estimatePanel } from "./estimate.js";
-import { focusWrong, numberField, showWrong, textArea, textField, unreadable } from "./form.js";
+import { focusWrong, numberField, showWrong, textArea, textField, unreadable, unready } from "./form.js";
 import { address, readJob } from "./jobs.js";
 import { choosable, modelPicker } from "./modelpicker.js";
-import { button, iconButton, problem } from "./parts.js";
+import { button, iconButton, once, tellProblem } from "./parts.js";
 import { pastedImage, referencePicker } from "./reference.js";
 import { aspectOf, jobSeedField, settings } from "./settings.js";
 import { storyboardEditor } from "./storyboard.js";
@@ -44,16 +44,21 @@ class Compose {
 		document.removeEventListener("paste", this.onpaste);
 	}
 
-	async begin(from) {
+	begin(from) {
 		fill(this.root, h("h1", {}, "Create a video"), this.said);
+		return this.open(from);
+	}
+
+	/** Show the form once the models are known. */
+	async open(from) {
 		try {
 			this.models = (await get("/api/v1/models")).models;
 			if (from) await this.copy(from);
 			await this.chooseModel();
 		} catch (error) {
 			if (this.isGone) return;
-			fill(this.said, problem(error));
-			if (error.status === 0) this.timer = setTimeout(() => this.begin(from), RETRY_MS);
+			tellProblem(this.said, error);
+			if (error.status === 0) this.timer = setTimeout(() => this.open(from), RETRY_MS);
 			return;
 		}
 		if (!this.isGone) this.draw();
@@ -61,7 +66,9 @@ class Compose {
 
 	/** Take over what an earlier job was asked for. The address loses it, so that a reload keeps what is typed since. */
 	async copy(from) {
-		this.draft = draftOf(await readJob(from), this.models);
+		const job = await readJob(from);
+		if (this.isGone) return;
+		this.draft = draftOf(job, this.models);
 		keepDraft(this.draft);
 		history.replaceState(null, "", "#/");
 	}
@@ -71,7 +78,13 @@ class Compose {
 		const can = choosable(this.models);
 		if (can.some(({ id }) => id === this.draft.model_id)) return;
 		const tried = await post("/api/v1/jobs", { user_prompt: "?", dry_run: true }).catch(() => null);
-		this.draft.model_id = can.find(({ id }) => id === tried?.model_id)?.id ?? can[0]?.id ?? "";
+		this.take(can.find(({ id }) => id === tried?.model_id)?.id ?? can[0]?.id ?? "");
+	}
+
+	/** Render with this model; parameters are of the model that they were set for. */
+	take(id) {
+		Object.assign(this.draft, { model_id: id, parameters: {}, keyframe_model_id: "", keyframe_parameters: {} });
+		for (const shot of this.draft.storyboard?.shots ?? []) shot.parameters = {};
 	}
 
 	get model() {
@@ -87,10 +100,11 @@ class Compose {
 			form: () => this.form, model: () => this.model, onchange: this.changed, onreshape: () => { this.drawShots(); this.changed(); },
 		});
 		this.shots = h("div", { class: "apart" });
+		const submit = () => once(this.generate, () => this.send());
 		this.form = h("form", {
-			class: "compose", novalidate: true, onsubmit: (event) => { event.preventDefault(); this.send(); },
-			onkeydown: (event) => event.key === "Enter" && (event.ctrlKey || event.metaKey) && this.send(),
-		}, this.left(), this.right(), this.bottom());
+			class: "compose", novalidate: true, onsubmit: (event) => { event.preventDefault(); submit(); },
+			onkeydown: (event) => event.key === "Enter" && (event.ctrlKey || event.metaKey) && submit(),
+		}, this.what(), this.bottom());
 		this.drawSettings();
 		this.drawShots();
 		fill(this.root, h("div", { class: "row spread title" }, h("h1", {}, "Create a video"),
@@ -98,26 +112,22 @@ class Compose {
 		this.ask();
 	}
 
-	left() {
+	what() {
 		const { draft } = this;
-		return h("div", { class: "stack what" },
+		return h("div", { class: "stack" },
 			h("div", { class: "card stack" },
 				textArea({ name: "user_prompt", label: "Prompt" }, draft.user_prompt, (value) => { draft.user_prompt = value; this.changed(); },
 					{ rows: 4, class: "prompt", placeholder: "What is to be seen? A few sentences become a storyboard." }),
 				this.reference.element, h("div", { class: "fields" }, this.shots, this.styleFields())),
-			this.storyboard.element);
-	}
-
-	right() {
-		return h("div", { class: "stack how" },
+			this.storyboard.element,
 			h("div", { class: "card" }, modelPicker(this.models, this.draft.model_id, (id) => this.pick(id))),
 			this.settings);
 	}
 
 	bottom() {
 		this.generate = h("button", { class: "button primary generate", type: "submit", title: "Ctrl or ⌘ + Enter" }, icon("spark"), "Generate");
-		return h("div", { class: "card send" }, this.estimate.element, this.said,
-			h("div", { class: "row" }, this.storyboard.invite, this.generate));
+		return h("div", { class: "card stack send" }, this.estimate.element, this.said, this.storyboard.said,
+			this.storyboard.invite, this.generate);
 	}
 
 	drawShots() {
@@ -154,13 +164,18 @@ class Compose {
 			type: "text", "aria-label": `${label} of style ${at + 1}`, value: pair[index], placeholder,
 			oninput: (event) => { pair[index] = event.target.value; this.changed(); },
 		});
-		const drop = () => { this.draft.style.splice(at, 1); draw(); this.changed(); };
+		const drop = () => {
+			this.draft.style.splice(at, 1);
+			draw();
+			[...this.form.querySelectorAll("#style button")].at(-1).focus();
+			this.changed();
+		};
 		return h("div", { class: "pair" }, part(0, "Name", "lens"), part(1, "Value", "35 mm, grainy"),
 			iconButton(`Remove style ${at + 1}`, "close", { onclick: drop }));
 	}
 
 	pick(id) {
-		Object.assign(this.draft, { model_id: id, parameters: {}, keyframe_model_id: "", keyframe_parameters: {} });
+		this.take(id);
 		this.drawSettings();
 		this.storyboard.draw();
 		this.reference.draw();
@@ -176,6 +191,7 @@ class Compose {
 	}
 
 	changed() {
+		if (this.isGone) return;
 		keepDraft(this.draft);
 		fill(this.said);
 		clearTimeout(this.timer);
@@ -196,11 +212,12 @@ class Compose {
 			showWrong(this.form, unreadable(this.form));
 			this.estimate.show({ ...said, isWritten: Boolean(this.draft.storyboard) });
 		} catch (error) {
-			if (number === this.asked && !this.isGone) this.refuse(error);
+			if (number === this.asked) this.refuse(error);
 		}
 	}
 
 	refuse(error) {
+		if (this.isGone) return;
 		const fields = [...unreadable(this.form), ...(error.fields ?? [])];
 		const left = showWrong(this.form, fields);
 		const elsewhere = fields.length && !left.length ? "The field that is marked cannot stay as it is." : error;
@@ -210,29 +227,16 @@ class Compose {
 
 	/** Post the job and go to it. What cannot be sent stays in the form. */
 	async send() {
-		if (this.generate.disabled) return;
 		clearTimeout(this.timer);
 		this.asked += 1;
-		const wrong = [...unreadable(this.form), ...(this.draft.user_prompt.trim() ? [] : [{ field: "user_prompt", message: "is required" }])];
+		const wrong = [...unready(this.form), ...(this.draft.user_prompt.trim() ? [] : [{ field: "user_prompt", message: "is required" }])];
 		showWrong(this.form, wrong);
 		if (wrong.length) return focusWrong(this.form);
-		this.generate.disabled = true;
 		try {
-			const job = await post("/api/v1/jobs", asRequest(this.draft, this.model), { "Idempotency-Key": this.key() });
-			this.sent = null;
-			location.hash = address(job);
+			location.hash = address(await create("/api/v1/jobs", asRequest(this.draft, this.model)));
 		} catch (error) {
 			this.refuse(error);
 			focusWrong(this.form);
-		} finally {
-			this.generate.disabled = false;
 		}
-	}
-
-	/** The same key for the same request, until it was answered: a lost answer makes no second job. */
-	key() {
-		const body = JSON.stringify(asRequest(this.draft, this.model));
-		if (this.sent?.body !== body) this.sent = { body, key: crypto.randomUUID?.() ?? String(Math.random()) };
-		return this.sent.key;
 	}
 }

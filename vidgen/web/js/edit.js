@@ -1,11 +1,11 @@
 // Shots again: one shot changed, or their order; either makes a new version of the job.
 
-import { get, post } from "./api.js";
+import { create, get } from "./api.js";
 import { h } from "./dom.js";
 import { shotDraft, shotRequest } from "./draft.js";
-import { focusWrong, showWrong, unreadable } from "./form.js";
+import { focusWrong, showWrong, unready } from "./form.js";
 import { address, path } from "./jobs.js";
-import { button, openDialog, problem } from "./parts.js";
+import { button, once, openDialog, problem } from "./parts.js";
 import { shotFields } from "./shotform.js";
 
 const DEFAULTS = { duration_seconds: null, seed: null, keyframe_prompt: null, keyframe_image: null };
@@ -21,7 +21,7 @@ export function changes(before, after) {
 
 /** Make the new version and go to it. */
 async function send(job, edit) {
-	location.hash = address(await post(`${path(job)}/edits`, edit));
+	location.hash = address(await create(`${path(job)}/edits`, edit));
 }
 
 /** The dialog that changes one shot. */
@@ -52,20 +52,19 @@ async function shotDialog(job, title, shot, { yes, hint, prefix = "", request, a
 	const model = await get(`/api/v1/models/${encodeURIComponent(job.model_id)}`).catch(() => null);
 	const said = h("div");
 	const form = h("form", {
-		novalidate: true, class: "stack", oninput: () => { showWrong(form, []); said.replaceChildren(); }, onsubmit: (event) => { event.preventDefault(); submit(); },
-		onkeydown: (event) => event.key === "Enter" && (event.ctrlKey || event.metaKey) && submit(),
+		novalidate: true, class: "stack", oninput: () => { showWrong(form, []); said.replaceChildren(); }, onsubmit: (event) => { event.preventDefault(); once(sure, submit); },
+		onkeydown: (event) => event.key === "Enter" && (event.ctrlKey || event.metaKey) && once(sure, submit),
 	}, shotFields(shot, { model, parameters: job.parameters, prefix }), h("p", { class: "small muted" }, hint), said);
-	const sure = button(yes, { class: "primary", onclick: submit });
+	const sure = button(yes, { class: "primary", onclick: () => once(sure, submit) });
 	const dialog = openDialog(title, form, { foot: [button("Cancel", { onclick: () => dialog.close() }), sure] });
 	form.querySelector("textarea").focus();
 
 	async function submit() {
-		const wrong = unreadable(form);
+		const wrong = unready(form);
 		const asked = wrong.length ? null : request();
 		showWrong(form, wrong);
 		said.replaceChildren(...(asked || wrong.length ? [] : [problem("Nothing is different yet. Change a field, or take another seed")]));
-		if (!asked || sure.disabled) return focusWrong(form);
-		sure.disabled = true;
+		if (!asked) return focusWrong(form);
 		try {
 			await act(asked);
 			dialog.close();
@@ -73,8 +72,6 @@ async function shotDialog(job, title, shot, { yes, hint, prefix = "", request, a
 			const left = showWrong(form, error.fields ?? []);
 			if (left.length || !error.fields?.length) said.replaceChildren(problem(error, left));
 			focusWrong(form);
-		} finally {
-			sure.disabled = false;
 		}
 	}
 }

@@ -1,7 +1,7 @@
 // What a job will take: the answer of a dry run, in words.
 
 import { fill, h } from "./dom.js";
-import { bytes, count, duration, money, problem, time } from "./parts.js";
+import { bytes, count, duration, money, tellProblem, time } from "./parts.js";
 
 /** The panel, and what can be shown in it: a dry run's answer, with `isWritten` where the storyboard is. */
 export function estimatePanel() {
@@ -12,7 +12,7 @@ export function estimatePanel() {
 		idle: () => fill(place, h("p", { class: "muted small" }, "Write a prompt, and this says how long it takes before anything runs.")),
 		wait: () => place.setAttribute("aria-busy", "true"),
 		show: (said) => show(place, said),
-		refuse: (error, fields) => { done(place); fill(place, problem(error, fields)); },
+		refuse: (error, fields) => { done(place); tellProblem(place, error, fields); },
 	};
 }
 
@@ -23,7 +23,7 @@ function show(place, said) {
 	const [large, small] = headline(said);
 	fill(place,
 		h("p", { class: "headline" }, h("strong", {}, large), h("span", { class: "muted small" }, small)),
-		h("dl", { class: "facts" }, facts(said).map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value)))),
+		h("dl", { class: "facts" }, facts(said).map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)])),
 		said.fit_note && h("p", { class: said.fits ? "note warn small" : "wrong" }, said.fit_note));
 }
 

@@ -4,6 +4,7 @@ import { h } from "./dom.js";
 import { iconButton } from "./parts.js";
 
 const MAX_SEED = 2 ** 32 - 1;
+const WRONG = ".wrong[id]";           // what is said at a field
 
 let count = 0;
 
@@ -104,13 +105,19 @@ export function unreadable(root) {
 		.map((control) => ({ field: control.dataset.field, message: "must be a number" }));
 }
 
+/** What keeps the form from being sent as it stands: text that is no number, an image that is still on its way. */
+export function unready(root) {
+	return [...unreadable(root), ...[...root.querySelectorAll("[data-sending]")]
+		.map((place) => ({ field: place.dataset.field, message: "is still being sent; try again in a moment" }))];
+}
+
 /** Put the focus on the first field that is wrong. */
 export function focusWrong(root) {
-	root.querySelector(".wrong")?.parentElement.querySelector("input, select, textarea, button")?.focus();
+	root.querySelector(WRONG)?.parentElement.querySelector("input, select, textarea, button")?.focus();
 }
 
 function clearWrong(root) {
-	for (const said of root.querySelectorAll(".wrong")) said.remove();
+	for (const said of root.querySelectorAll(WRONG)) said.remove();
 	for (const control of root.querySelectorAll("[aria-invalid]")) {
 		control.removeAttribute("aria-invalid");
 		const about = (control.getAttribute("aria-describedby") ?? "").split(" ").filter((id) => !id.endsWith("-wrong"));

@@ -3,7 +3,7 @@
 import { get } from "./api.js";
 import { fill, h, say } from "./dom.js";
 import { hasEnded, readJob } from "./jobs.js";
-import { button, count, empty, problem } from "./parts.js";
+import { button, count, empty, tellProblem } from "./parts.js";
 import { poll } from "./poll.js";
 import { makeFilters } from "./filters.js";
 import { makeItem } from "./item.js";
@@ -40,7 +40,7 @@ export function show(root, params) {
 			tell(found.total);
 			fill(said);
 		} catch (error) {
-			if (asked === turn) fill(said, problem(error));
+			if (asked === turn) tellProblem(said, error);
 		}
 	}
 
@@ -102,7 +102,7 @@ export function show(root, params) {
 
 	fill(root, h("div", { class: "row spread gallery-head" }, h("h1", {}, "Gallery"), summary), filters.element,
 		said, list, nothing, more);
-	const stop = poll("gallery", refresh, EVERY_MS);
+	const stop = poll("gallery", refresh, EVERY_MS, (error) => tellProblem(said, error));
 	return () => {
 		filters.stop();
 		stop();

@@ -2,7 +2,7 @@
 
 import { get, post } from "./api.js";
 import { fill, h, icon, say } from "./dom.js";
-import { button, openDialog, problem } from "./parts.js";
+import { button, once, openDialog, problem } from "./parts.js";
 import { poll } from "./poll.js";
 
 const EVERY_MS = 3000;
@@ -92,7 +92,7 @@ function drawBar(bar, all) {
 function openPanel(gpu, refresh) {
 	const body = h("div", { class: "stack" });
 	const said = h("div", { role: "status" });
-	const release = button("Release", { onclick: () => releaseAll(release, said, refresh) });
+	const release = button("Release", { onclick: () => once(release, () => releaseAll(said, refresh)) });
 	const show = (now) => fill(body, describe(now));
 	const title = gpu.device.name ?? `The server's ${wordFor(gpu)}`;
 	const { element } = openDialog(title, h("div", { class: "stack" }, body, h("p", { class: "hint" }, RELEASE), said), {
@@ -102,8 +102,7 @@ function openPanel(gpu, refresh) {
 	return { element, show };
 }
 
-async function releaseAll(release, said, refresh) {
-	release.disabled = true;
+async function releaseAll(said, refresh) {
 	fill(said, "Releasing…");
 	try {
 		const done = await post("/api/v1/gpu/release");
@@ -112,7 +111,6 @@ async function releaseAll(release, said, refresh) {
 	} catch (error) {
 		fill(said, problem(error));
 	}
-	release.disabled = false;
 	await refresh().catch(() => {});      // the next reading is at most EVERY_MS away
 }
 

@@ -6,13 +6,14 @@ import { editShot } from "./edit.js";
 import { words } from "./form.js";
 import { address, cancel, canRetry, duplicate, hasEnded, readJob, removeJob, retry, titleOf } from "./jobs.js";
 import { follow } from "./live.js";
-import { button, count, duration, empty, money, problem, progressBar, statusBadge, time, timeElement } from "./parts.js";
+import { button, count, duration, empty, money, problem, progressBar, statusBadge, tellProblem, time, timeElement, waitForServer } from "./parts.js";
 import { player } from "./player.js";
 import { ShotCard } from "./shots.js";
 import { mountVersions } from "./versions.js";
 
 const REFRESH_MS = 1500;
 const SOON_MS = 60;
+const RETRY_MS = 3000;
 const TICK_MS = 1000;
 const NOTES = 100;
 
@@ -31,6 +32,7 @@ class JobView {
 		this.notes = [];
 		this.head = h("div", { class: "stack head" });
 		this.said = h("div");
+		this.trouble = h("div");                // why the job cannot be read
 		this.bar = progressBar("Progress of the job", 0, "large");
 		this.step = h("p", { class: "step" });
 		this.rest = h("p", { class: "muted" });
@@ -47,6 +49,7 @@ class JobView {
 	}
 
 	begin() {
+		fill(this.root, this.trouble);
 		this.ticks = setInterval(() => this.tick(), TICK_MS);
 		this.unfollow = follow(this.id, {
 			onopen: () => this.refreshSoon(SOON_MS), onmessage: (message) => this.hear(message), onunknown: () => this.lost(),
@@ -60,6 +63,7 @@ class JobView {
 		clearTimeout(this.timer);
 		this.unfollow?.();
 		this.leaveVersions?.();
+		waitForServer(this, false);
 	}
 
 	lost() {
@@ -73,7 +77,6 @@ class JobView {
 	hear(message) {
 		if (message.type === "progress") this.heed(message);
 		else if (message.type === "note") this.note(message);
-		else if (message.type === "shot_complete") announce(`Shot ${Number(message.shot_id.slice(5))} is ready`);
 		this.refreshSoon(message.type === "progress" && message.step === this.stepNow ? REFRESH_MS : SOON_MS);
 		if (message.type === "progress") this.stepNow = message.step;
 	}
@@ -98,21 +101,35 @@ class JobView {
 		this.timer = setTimeout(() => this.refresh(), ms);
 	}
 
+	/** Read the job: one reading after the other, so that no older answer is shown over a newer one. */
 	async refresh() {
 		this.timer = null;
+		if (this.isReading) return this.refreshSoon(SOON_MS);
+		this.isReading = true;
 		try {
 			const job = await readJob(this.id);
-			if (this.isGone) return;
-			const before = this.job?.status;
-			this.job = job;
-			this.draw();
-			if (before && before !== job.status) announce(ending(job));
-			if (job.status === "processing") this.refreshSoon(REFRESH_MS);    // no message tells of keyframes and previews
+			if (!this.isGone) this.take(job);
 		} catch (error) {
-			if (this.isGone || error.status === 0) return;
-			if (error.status === 404) this.lost();
-			else fill(this.said, problem(error));
+			if (!this.isGone) this.miss(error);
 		}
+		this.isReading = false;
+	}
+
+	take(job) {
+		const before = this.job?.status;
+		this.job = job;
+		waitForServer(this, false);
+		fill(this.trouble);
+		this.draw();
+		if (before && before !== job.status) announce(ending(job));
+		if (!hasEnded(job)) this.refreshSoon(REFRESH_MS);    // no message tells of keyframes, previews and the place in the queue
+	}
+
+	miss(error) {
+		if (error.status === 404) return this.lost();
+		waitForServer(this, error.status === 0);
+		if (error.status !== 0) tellProblem(this.trouble, error);
+		this.refreshSoon(RETRY_MS);
 	}
 
 	// what is seen
@@ -120,7 +137,7 @@ class JobView {
 	draw() {
 		const { job } = this;
 		if (!this.head.isConnected) {
-			fill(this.root, h("div", { class: "job" }, this.head,
+			fill(this.root, this.trouble, h("div", { class: "job" }, this.head,
 				h("div", { class: "stack" }, this.said, this.running, this.stage, this.board), this.aside));
 		}
 		document.title = `${hasEnded(job) ? "" : `${Math.round(job.progress_percentage)} % · `}${titleOf(job)} · vidgen`;

@@ -1,6 +1,6 @@
 // What can be done with a job, wherever it is shown.
 
-import { get, post, remove } from "./api.js";
+import { create, get, post, remove } from "./api.js";
 import { confirmDialog, toast } from "./parts.js";
 
 export const hasEnded = (job) => !["queued", "processing"].includes(job.status);
@@ -31,7 +31,7 @@ export function removeJob(job, then = () => {}) {
 
 /** Run a failed or cancelled job again, as a new version, and go there. */
 export async function retry(job) {
-	location.hash = address(await post(`${path(job)}/retry`));
+	location.hash = address(await create(`${path(job)}/retry`));
 }
 
 /** Open the form with all that the job was asked for. */

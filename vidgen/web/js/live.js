@@ -17,6 +17,7 @@ export function follow(jobId, { onmessage, onopen, onunknown }) {
 	let seq = 0;
 	let wait = FIRST_WAIT_MS;
 	let isOver = false;
+	let isSilent = false;                 // since the last ping
 	let socket, timer, pings;
 
 	function open() {
@@ -24,7 +25,8 @@ export function follow(jobId, { onmessage, onopen, onunknown }) {
 		socket.onopen = () => {
 			wait = FIRST_WAIT_MS;
 			waitForServer(follow, false);
-			pings = setInterval(() => socket.send("ping"), PING_MS);
+			isSilent = false;
+			pings = setInterval(ping, PING_MS);
 			onopen();
 		};
 		socket.onmessage = ({ data }) => hear(JSON.parse(data));
@@ -36,7 +38,15 @@ export function follow(jobId, { onmessage, onopen, onunknown }) {
 		};
 	}
 
+	/** A connection whose other end went without a word says nothing more; it is opened anew. */
+	function ping() {
+		if (isSilent) return socket.close();
+		isSilent = true;
+		return socket.send("ping");
+	}
+
 	function hear(message) {
+		isSilent = false;
 		if (isOver || message.type === "pong" || message.type === "connected" || message.seq <= seq) return;
 		seq = message.seq;
 		if (message.type === "job_complete" || message.type === "error") end();

@@ -77,6 +77,9 @@ document.querySelector(".skip").addEventListener("click", (event) => {
 	event.preventDefault();
 	content.focus();
 });
+for (const name of ["dragover", "drop"]) {
+	addEventListener(name, (event) => event.dataTransfer.types.includes("Files") && event.preventDefault());    // the browser would leave for it
+}
 dark.addEventListener("change", showTheme);
 addEventListener("hashchange", route);
 

@@ -86,13 +86,32 @@ export function button(words, props = {}, iconName = null) {
 export const iconButton = (label, iconName, props = {}) =>
 	button(null, { ...props, class: `square quiet ${props.class ?? ""}`, "aria-label": label, title: label }, iconName);
 
+/** Show a problem in `place`; where it stands already it stays as it is, so that nobody has it read out again. */
+export function tellProblem(place, error, fields = []) {
+	const box = problem(error, fields);
+	if (place.textContent !== box.textContent) fill(place, box);
+}
+
+/** Do `work` with `button` out of use meanwhile, so that nothing is sent twice; a focus that it had comes back. */
+export async function once(button, work) {
+	if (button.disabled) return;
+	const hadFocus = document.activeElement === button;
+	button.disabled = true;
+	try {
+		await work();
+	} finally {
+		button.disabled = false;
+		if (hadFocus && document.activeElement === document.body) button.focus();
+	}
+}
+
 /** Open a dialog. Escape, a click beside it and its own button close it; the focus goes back to where it was. */
 export function openDialog(title, body, { foot = null, size = "" } = {}) {
 	const before = document.activeElement;
 	const heading = h("h2", { id: `dialog-${Math.random().toString(36).slice(2)}` }, title);
 	const close = () => element.close();
 	const element = h("dialog", {
-		class: size, "aria-labelledby": heading.id, onclose: () => { element.remove(); before?.focus?.(); },
+		class: size, "aria-labelledby": heading.id, onclose: () => { element.remove(); focusAgain(before); },
 		onmousedown: (event) => event.target === element && isOutside(event, element) && close(),
 	},
 	h("div", { class: "head" }, heading, iconButton("Close", "close", { onclick: close })),
@@ -100,6 +119,12 @@ export function openDialog(title, body, { foot = null, size = "" } = {}) {
 	document.body.append(element);
 	element.showModal();
 	return { element, close };
+}
+
+/** Focus `element`; where it is gone by now, the content, so that the keyboard does not begin at the top again. */
+function focusAgain(element) {
+	if (element?.isConnected) element.focus();
+	else if (document.activeElement === document.body) document.getElementById("content").focus();
 }
 
 function isOutside({ clientX, clientY }, element) {
@@ -111,16 +136,14 @@ function isOutside({ clientX, clientY }, element) {
 export function confirmDialog({ title, text, yes }, action) {
 	const said = h("div");
 	const act = async () => {
-		sure.disabled = true;
 		try {
 			await action();
 			dialog.close();
 		} catch (error) {
 			fill(said, problem(error));
-			sure.disabled = false;
 		}
 	};
-	const sure = button(yes, { class: "danger", onclick: act });
+	const sure = button(yes, { class: "danger", onclick: () => once(sure, act) });
 	const keep = button("Keep it", { autofocus: true, onclick: () => dialog.close() });
 	const dialog = openDialog(title, h("div", { class: "stack" }, h("p", {}, text), said), {
 		foot: [keep, sure], size: "narrow",

@@ -4,7 +4,7 @@ import { get, patch, post } from "./api.js";
 import { announce, fill, h, icon, say } from "./dom.js";
 import { address, cancel, path } from "./jobs.js";
 import {
-	button, confirmDialog, duration, empty, iconButton, problem, progressBar, statusBadge, time, toast,
+	button, confirmDialog, duration, empty, iconButton, problem, progressBar, statusBadge, tellProblem, time, toast,
 } from "./parts.js";
 import { poll } from "./poll.js";
 
@@ -23,6 +23,7 @@ export function show(root) {
 	const nothing = h("div");
 	const trouble = h("div");             // why the queue cannot be read
 	let queue = null;
+	let turns = 0;                        // of what was asked for last; older answers are dropped
 
 	/** Do what may be refused, then show the queue as it is. */
 	async function act(action) {
@@ -42,7 +43,10 @@ export function show(root) {
 	});
 
 	async function refresh() {
-		queue = await get("/api/v1/queue");
+		const turn = (turns += 1);
+		const now = await get("/api/v1/queue");
+		if (turn !== turns) return;
+		queue = now;
 		fill(trouble);
 		notice.hidden = !queue.paused;
 		pause.disabled = false;
@@ -66,7 +70,7 @@ export function show(root) {
 	fill(root, h("div", { class: "stack queue" },
 		h("div", { class: "row spread" }, h("h1", {}, "Queue"), pause),
 		said, trouble, notice, running.element, waiting.element, nothing));
-	return poll("queue", refresh, EVERY_MS, (error) => fill(trouble, problem(error)));
+	return poll("queue", refresh, EVERY_MS, (error) => tellProblem(trouble, error));
 }
 
 function section(title, tag) {

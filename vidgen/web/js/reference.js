@@ -15,7 +15,7 @@ export function referencePicker(draft, onchange, aspect) {
 	const draw = () => fill(place, draft.reference ? chosen() : fileInput("Reference image", "reference_image", take));
 
 	async function take(file) {
-		fill(place, h("p", { class: "drop muted", role: "status" }, "Sending the image…"));
+		fill(place, sending("reference_image"));
 		try {
 			const [sent, thumbnail] = await Promise.all([upload(file), thumbnailOf(file)]);
 			draft.reference = { file_id: sent.file_id, filename: sent.filename, width: sent.width, height: sent.height, thumbnail };
@@ -42,6 +42,10 @@ export function referencePicker(draft, onchange, aspect) {
 	draw();
 	return { element, draw, take };
 }
+
+/** What stands in the image's place while it is sent; until it is gone the form cannot be. */
+export const sending = (name) =>
+	h("p", { class: "drop muted", role: "status", id: `sending-${name}`, dataset: { field: name, sending: "" } }, "Sending the image…");
 
 /** A file input as a place to drop on. */
 export function fileInput(label, name, take, hint = "Drop, paste or choose a PNG, JPEG or WebP, at most 10 MB") {

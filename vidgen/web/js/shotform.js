@@ -4,7 +4,7 @@ import { upload } from "./api.js";
 import { fill, h } from "./dom.js";
 import { numberField, schemaFields, seedField, selectField, showWrong, textArea, words } from "./form.js";
 import { button } from "./parts.js";
-import { dropped, fileInput, thumbnailOf } from "./reference.js";
+import { dropped, fileInput, sending, thumbnailOf } from "./reference.js";
 
 const CAMERA_MOVES = ["static", "pan_left", "pan_right", "tilt_up", "tilt_down", "push_in", "pull_out", "orbit"];
 
@@ -43,6 +43,7 @@ function keyframe(shot, prefix, onchange) {
 	const draw = () => fill(place, shot.keyframe_image ? given() : asked());
 
 	async function take(file) {
+		fill(place, sending(name));
 		try {
 			const [sent, thumbnail] = await Promise.all([upload(file), thumbnailOf(file)]);
 			Object.assign(shot, { keyframe_image: sent.file_id, keyframe_thumbnail: thumbnail, keyframe_prompt: "" });
@@ -50,6 +51,7 @@ function keyframe(shot, prefix, onchange) {
 			draw();
 			place.querySelector("button").focus();
 		} catch (error) {
+			draw();
 			showWrong(place, [{ field: name, message: error.detail ?? "it cannot be read" }]);
 		}
 	}

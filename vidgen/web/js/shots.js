@@ -1,6 +1,6 @@
 // The storyboard as a strip of cards: what each shot is, how far it is, its preview, then its clip.
 
-import { fill, h, icon, say } from "./dom.js";
+import { announce, fill, h, icon, say } from "./dom.js";
 import { hasEnded } from "./jobs.js";
 import { button, duration, iconButton, progressBar, statusBadge } from "./parts.js";
 import { cameraWords } from "./shotform.js";
@@ -31,10 +31,12 @@ export class ShotCard {
 
 	update(job, shot) {
 		this.shot = shot;
-		const isChanged = this.element.dataset.status !== shot.status;
+		const before = this.element.dataset.status;
+		const isChanged = before !== shot.status;
 		this.element.dataset.status = shot.status;
 		this.live.hidden = shot.status !== "rendering";
 		if (isChanged) fill(this.badge, statusBadge(shot));
+		if (isChanged && before && shot.status === "completed") announce(`Shot ${shot.index + 1} is ready`);
 		say(this.text, shot.description);
 		say(this.facts, [cameraWords(shot.camera_move), duration(shot.duration_seconds), `seed ${shot.seed}`].join(" · "));
 		say(this.error, shot.error_message ?? "");

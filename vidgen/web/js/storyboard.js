@@ -4,7 +4,7 @@ import { post } from "./api.js";
 import { announce, fill, h } from "./dom.js";
 import { planRequest, shotDraft, storyboardDraft } from "./draft.js";
 import { showWrong, textField } from "./form.js";
-import { button, count, iconButton, problem } from "./parts.js";
+import { button, count, iconButton, once, problem } from "./parts.js";
 import { shotFields } from "./shotform.js";
 
 const MAX_SHOTS = 12;
@@ -53,6 +53,13 @@ export function storyboardEditor(draft, { form, model, onchange, onreshape }) {
 		shots().splice(at, 1);
 		if (!shots().length) draft.storyboard = null;
 		reshape(`Shot ${at + 1} was removed`);
+		(element.querySelectorAll("fieldset")[Math.min(at, draft.storyboard?.shots.length - 1)]?.querySelector(".row button") ?? invite).focus();
+	}
+
+	function leave() {
+		draft.storyboard = null;
+		reshape("The storyboard was dropped");
+		invite.focus();
 	}
 
 	const one = (shot, index) => h("fieldset", { class: "card planned" },
@@ -64,12 +71,12 @@ export function storyboardEditor(draft, { form, model, onchange, onreshape }) {
 		shotFields(shot, { model: model(), parameters: draft.parameters, prefix: `storyboard.shots.${index}.`, onchange }));
 
 	const invite = button("Write the storyboard first", {
-		onclick: plan, title: "Have its shots written now, and edit them before anything is rendered",
+		onclick: () => once(invite, plan), title: "Have its shots written now, and edit them before anything is rendered",
 	}, "list");
 
 	const editor = () => [
 		h("div", { class: "row spread" }, h("h2", {}, "Storyboard"),
-			button("Leave it to the planner", { class: "small quiet", onclick: () => { draft.storyboard = null; reshape("The storyboard was dropped"); } }, "close")),
+			button("Leave it to the planner", { class: "small quiet", onclick: leave }, "close")),
 		textField({ name: "storyboard.title", label: "Title" }, draft.storyboard.title, (title) => { draft.storyboard.title = title; onchange(); }),
 		shots().map((shot, index) => {
 			const fields = one(shot, index);
@@ -81,9 +88,9 @@ export function storyboardEditor(draft, { form, model, onchange, onreshape }) {
 
 	function draw() {
 		invite.hidden = Boolean(draft.storyboard);
-		fill(element, said, draft.storyboard && editor());
+		fill(element, draft.storyboard && editor());
 	}
 
 	draw();
-	return { element, invite, draw };
+	return { element, said, invite, draw };
 }
