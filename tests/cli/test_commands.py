@@ -6,6 +6,7 @@ import pytest
 
 from tests.cli.conftest import SMALL
 from tests.server import ROOT
+from vidgen.cli import outcome
 
 PHOTO = ROOT / "tests" / "data" / "reference.jpg"
 ESCAPES = "A gull\x1b[2J\x07 over‮the sea"
@@ -91,6 +92,16 @@ def test_watching_what_has_ended_tells_it_again(vidgen, finished, tmp_path):
     assert watched.out.endswith(f"{finished['output_video_url']}\n")
     saved = vidgen("watch", finished["id"], "-o", str(tmp_path), "--json").lines()[-1]
     assert saved["file"].endswith(f"a-lighthouse-a-gull-over-the-sea-{finished['id'][-6:]}.mp4")
+    again = vidgen("watch", finished["id"], "-o", str(tmp_path))
+    assert (again.code, again.err) == (2, f"vidgen: output: {saved['file']} is there already; --force writes over it\n")
+    assert vidgen("watch", finished["id"], "-o", str(tmp_path), "--force").code == 0
+
+
+def test_a_video_that_cannot_be_written_is_still_to_be_had(vidgen, finished):
+    done = vidgen("watch", finished["id"], "-o", "/proc/out.mp4")
+    assert (done.code, done.out) == (1, "")
+    assert done.err.splitlines()[-1].endswith(f"the video is made, and vidgen watch {finished['id']} -o FILE takes it")
+    assert outcome.of(OSError(28, "No space left on device")) == (1, "No space left on device")
 
 
 def test_jobs_are_cancelled(vidgen, server, held):
@@ -150,6 +161,8 @@ def test_what_was_not_cancelled_is_not_tried_again(vidgen, finished):
 @pytest.mark.parametrize(("arguments", "said"), [
     (["-s", "-1"], "seed: must be greater than or equal to 0"),
     (["-s", "seven"], "seed: must be a valid integer"),
+    (["-s", "1_000"], "seed: must be a valid integer"),
+    (["--fps", "nan"], "fps: must be a valid number"),
     (["--frames", "0"], "num_frames: must be greater than or equal to 1"),
     (["--fit", "perhaps"], "fit: "),
     (["-m", "Nothing"], "model_id: "),
@@ -159,6 +172,7 @@ def test_what_was_not_cancelled_is_not_tried_again(vidgen, finished):
     (["-p", "guidance_scale"], "param: 'guidance_scale' is not NAME=VALUE"),
     (["-p", "a=1", "-p", "a=2"], "param: a is given twice"),
     (["-i", "nothing.png"], "image: file 'nothing.png' does not exist"),
+    (["-o", "/dev/null", "--force"], "output: /dev/null is no file"),
     (["-o", "nowhere/out.mp4"], "output: there is no folder nowhere"),
     (["--storyboard", __file__], "storyboard: "),
 ])
@@ -174,6 +188,7 @@ def test_bad_input_is_one_line_that_names_the_field(vidgen, arguments, said):
     (["jobs", "--status", "done"], "status: "), (["jobs", "--url", "nonsense"], "base_url: "),
     (["show", "job_nothing"], "there is no job 'job_nothing'"), (["edit", "job_x", "--seed", "1"], "shot: "),
     (["edit", "job_x", "--shot", "one"], "shot: 'one' is no shot's number"), (["serve", "--json"], "json: "),
+    (["jobs", "--limit", "0"], "limit: must be greater than or equal to 1"),
 ])
 def test_a_wrong_call_is_one_line(vidgen, arguments, said):
     done = vidgen(*arguments)
@@ -206,6 +221,7 @@ def test_without_a_command_help_is_shown(vidgen):
     assert done.code == 0 and "reproduce" in done.out
     assert vidgen("--help").out == done.out
     assert vidgen("--version").out.startswith("vidgen ")
+    assert vidgen("weights").out == vidgen("weights", "--help").out
 
 
 def test_ids_are_completed(server, finished, piped, environment):

@@ -3,16 +3,18 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
-from contextlib import closing
+from http.server import BaseHTTPRequestHandler
 
 import pytest
 
+from tests.client.loopback import answering
 from tests.fakes.hub import FakeHub, Repository
 from tests.server import ROOT, Server
 from tests.weights.conftest import REPOSITORY, Setting, files
+from vidgen.cli.checks import port
+from vidgen.settings import Settings
 
 PROGRAM = ("-m", "vidgen.cli")
 
@@ -36,8 +38,6 @@ def weights(setting):
 @pytest.fixture
 def doctor(vidgen, tmp_path, monkeypatch):
     """Run the doctor on a machine that has only what is set."""
-    from vidgen.settings import Settings
-
     for name in os.environ.keys() & {field.upper() for field in Settings.model_fields}:
         monkeypatch.delenv(name)
 
@@ -124,14 +124,24 @@ def test_the_doctor_finds_what_is_bad(doctor, tmp_path):
     assert (broken.code, states(broken)["ffmpeg"][0]) == (1, "bad")
 
 
-def test_the_doctor_knows_who_has_the_port(doctor, server):
-    ours = states(doctor("--json", api_port=server.url.rpartition(":")[2]))
-    assert [said for what, (_, said) in ours.items() if what.startswith("port")][0].startswith("vidgen ")
-    with closing(socket.create_server(("127.0.0.1", 0))) as other:
-        number = other.getsockname()[1]
-        taken = states(doctor("--json", api_port=number))
-        assert taken[f"port {number}"][0] == "bad"
-    assert states(doctor("--json", api_port=number))[f"port {number}"] == ("good", "is free")
+class Stranger(BaseHTTPRequestHandler):
+    """Another server, which has a health too."""
+
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Length", "15")
+        self.end_headers()
+        self.wfile.write(b'{"status":"ok"}')
+
+
+def test_the_doctor_knows_who_has_the_port(server):
+    def found(url: str):
+        return port(Settings(api_port=url.rpartition(":")[2]))
+
+    assert found(server.url).said.startswith("vidgen ")
+    with answering(Stranger) as url:
+        assert found(url).state == "bad"
+    assert (found(url).state, found(url).said) == ("good", "is free")
 
 
 def test_bad_settings_are_what_the_doctor_says_first(doctor):

@@ -33,16 +33,20 @@ def test_what_is_no_video_of_ours_is_told(vidgen, video, tmp_path, name):
     strange.write_text("no video")
     assert vidgen(name, strange).err == f"vidgen: file: {strange} is no mp4 that can be read\n"
     assert vidgen(name, strange).code == 2
-    bare = tmp_path / "bare.mp4"
-    bare.write_bytes(video.read_bytes().replace(b'"vidgen":', b'"nobody":'))
-    done = vidgen(name, bare)
-    assert (done.code, done.out, done.err.count("\n")) == (1, "", 1) and "holds no recipe" in done.err
+    changed = tmp_path / "changed.mp4"
+    for there, instead in ((b'"vidgen":', b'"nobody":'), (b'"focus":', b'"facus":'), (b'"fps":8.0', b'"fps":"a"')):
+        assert there in video.read_bytes()
+        changed.write_bytes(video.read_bytes().replace(there, instead))     # of the same length: the file stays whole
+        done = vidgen(name, changed)
+        assert (done.code, done.out, done.err.count("\n")) == (1, "", 1) and "holds no recipe" in done.err
 
 
 def test_the_stub_gives_equal_bytes(vidgen, video, tmp_path):
     done = vidgen("reproduce", video, "-o", "again.mp4")
     assert (done.code, done.out) == (0, "equal: every byte, 10 frames\n")
     assert (tmp_path / "again.mp4").read_bytes() == video.read_bytes()
+    itself = vidgen("reproduce", video, "-o", video, "--force")
+    assert itself.code == 2 and itself.err.endswith("is the video to be held against\n")
 
 
 def test_programs_get_the_verdict_last(vidgen, video):

@@ -51,7 +51,7 @@ def test_control_c_can_stop_the_watching_alone(terminal, server, held):
     one.wait_for("render 1 of 5")
     one.type(CONTROL_C)
     one.wait_for("Cancel the job (c)")
-    one.type("\n")
+    one.type("continue\n")
     assert one.wait() == 130
     assert f"vidgen watch {job_id}" in one.shown and "Traceback" not in one.shown
     assert server.get(f"/api/v1/jobs/{job_id}").json()["status"] == "processing"

@@ -152,6 +152,15 @@ def test_lists_go_over_all_pages(client, finished, monkeypatch):
     assert [job.id for job in client.jobs()] == whole
 
 
+def test_a_list_leaves_out_nothing_while_jobs_go(client, paused, monkeypatch):
+    made = [client.generate(f"soon gone {i}", **SMALL).id for i in range(4)]
+    monkeypatch.setattr("vidgen.client.client.PAGE_SIZE", 2)
+    for job in client.jobs(q="soon gone"):
+        made.remove(job.id)
+        job.delete()
+    assert made == []
+
+
 def test_a_cancelled_job_is_a_failure_for_who_waits(client):
     job = client.generate("a river", **SMALL, parameters={"wait_at_step": 2})
     with pytest.raises(JobFailed, match="cancelled") as caught:

@@ -40,7 +40,7 @@ def test_wrong_fields_are_named_by_the_server(client):
         client.generate("A cat", storyboard={"title": "A", "shots": [{"description": "b", "seed": -1}]})
 
 
-@pytest.mark.parametrize("value", [float("nan"), {1, 2}, object(), "\ud800", b"bytes"], ids=repr)
+@pytest.mark.parametrize("value", [float("nan"), {1, 2}, object(), "\ud800", b"bytes"], ids=lambda value: type(value).__name__)
 def test_what_json_cannot_say_is_named_too(client, value):
     with pytest.raises(InvalidRequest, match="parameters: must be text"):
         client.generate("A cat", parameters={"a": [value]})
@@ -56,6 +56,8 @@ def test_addresses_that_are_none(url):
 def test_keys_that_are_none(key):
     with pytest.raises(InvalidRequest, match="api_key: "):
         Client(api_key=key)
+    with Client() as client, pytest.raises(InvalidRequest, match="idempotency_key: "):
+        client.post({}, idempotency_key=key)
 
 
 def test_an_empty_key_is_none(monkeypatch):
@@ -216,6 +218,12 @@ def test_a_server_of_another_kind_is_told_apart():
 class Silent(BaseHTTPRequestHandler):
     def do_GET(self):
         self.rfile.read(1)                  # until the client goes
+
+
+def test_a_server_without_tls_is_not_taken_for_none():
+    with answering(Silent) as url, Client(url.replace("http:", "https:")) as client, \
+            pytest.raises(ConnectionFailed, match="no TLS with"):
+        client.health()
 
 
 def test_an_answer_that_does_not_come():

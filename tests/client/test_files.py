@@ -1,5 +1,6 @@
 """Downloads: whole or not at all, taken up again where they broke."""
 
+import os
 import random
 from http.server import BaseHTTPRequestHandler
 from itertools import pairwise
@@ -73,7 +74,10 @@ def test_nothing_is_left_of_a_download_that_fails(client, finished, held, tmp_pa
         client.download(finished.id, tmp_path / "a.mp4", progress=stop)
     with pytest.raises(FileNotFoundError, match="no such folder"):
         client.download(finished.id, tmp_path / "none" / "a.mp4")
-    assert list(tmp_path.iterdir()) == []
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(FileExistsError, match="no file"):
+        client.download(finished.id, tmp_path / "pipe")
+    assert list(tmp_path.iterdir()) == [tmp_path / "pipe"]
 
 
 @pytest.mark.parametrize("url", ["https://elsewhere.example/a.mp4", "//elsewhere.example/a.mp4", "a.mp4", ""])

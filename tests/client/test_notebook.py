@@ -9,7 +9,8 @@ from re import search
 import pytest
 
 from tests.client.conftest import SMALL
-from vidgen.client import Client, Job, JobFailed
+from vidgen.client import Client, Event, Job, JobFailed
+from vidgen.client.notebook import _Lines
 
 FAKE = Path(__file__).parents[1] / "fakes" / "ipython"
 NASTY = "<script>alert(1)</script> & \"quotes\""
@@ -67,7 +68,8 @@ def test_words_are_never_markup(client, finished):
         assert "<script" not in page and "&lt;script&gt;" in page
     with Client("http://127.0.0.1:9") as nobody:
         job = Job(nobody, data | {"status": "processing"})
-        assert "<script" not in shown(job) and "&lt;script&gt;" in shown(job)
+        page = shown(job)
+        assert "<script" not in page and "&lt;script&gt;" in page
 
 
 def test_a_server_that_is_gone_breaks_no_cell(finished):
@@ -91,6 +93,13 @@ def test_progress_as_lines_elsewhere(client, capsys):
     assert said.out == ""
     assert "Generating shot 1 of 1" in said.err and said.err.count("Generating shot 1 of 1") == 1
     assert "100 % Complete" in said.err
+
+
+def test_shots_that_take_turns_are_named_once_an_attempt(capsys):
+    say = _Lines()
+    for shot, attempt in [(1, 1), (2, 1), (1, 1), (2, 1), (2, 2)]:
+        say(Event({"type": "progress", "step": f"shot {shot}", "progress": 5, "attempt": attempt}))
+    assert capsys.readouterr().err.splitlines() == [f"  5 % shot {shot}" for shot in (1, 2, 2)]
 
 
 def test_it_says_itself_in_one_line(client, finished):

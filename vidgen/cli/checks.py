@@ -176,7 +176,7 @@ def _taken(settings: Settings, what: str, why: str) -> Finding:
     try:
         with Client(url_of(settings.api_host, settings.api_port), timeout_s=ANSWER_S) as client:
             health = client.health()
-        said, reasons = f"vidgen {health['version']} serves there and is {health['status']}", "; ".join(health["reasons"])
+        said, reasons = f"vidgen {health['version']} serves there and is {health['status']}", health["reasons"]
     except (ClientError, KeyError, TypeError):      # nobody, or a server of another kind
         return Finding(BAD, what, why, "end the program that has it, or set API_PORT")
-    return Finding(WARNING if reasons else GOOD, what, f"{said}: {reasons}" if reasons else said)
+    return Finding(WARNING, what, f"{said}: {'; '.join(reasons)}") if reasons else Finding(GOOD, what, said)

@@ -1,4 +1,4 @@
-"""What a recipe holds, as far as it is read here: that of a file may be of another version, or of somebody's own hand."""
+"""What a recipe holds, as far as it is read here: a file may be by another version, or of somebody's own hand."""
 
 from typing import Any
 

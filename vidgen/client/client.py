@@ -118,7 +118,7 @@ class Client:
                     yield Job(self, data)
 
     def _pages(self, query: Mapping[str, Any]) -> Iterator[list[dict[str, Any]]]:
-        """Pages of jobs, some of them twice: where jobs went meanwhile, others moved to a page that was read already."""
+        """Pages of jobs; some of them twice: where jobs went meanwhile, others moved to a page that was read."""
         number, total = 1, 0
         while True:
             page = self._ask("GET", "/api/v1/jobs", params={**query, "page": number, "page_size": PAGE_SIZE})

@@ -121,8 +121,9 @@ class Connection:
         for pause_s in PAUSES_S:
             try:
                 answer = self._send(method, path, **options)
-            except NEVER_REACHED:
-                pass
+            except NEVER_REACHED as e:
+                if _is_tls(e):
+                    raise
             except BROKEN:
                 if not repeatable:
                     raise

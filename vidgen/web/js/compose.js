@@ -4,10 +4,10 @@ import { create, get, post } from "./api.js";
 import { announce, fill, h, icon } from "./dom.js";
 import { asRequest, draftOf, emptyDraft, keepDraft, readDraft } from "./draft.js";
 import { estimatePanel } from "./estimate.js";
-import { focusWrong, numberField, showWrong, textArea, textField, unreadable, unready } from "./form.js";
+import { focusWrong, numberField, sendable, showWrong, textArea, textField, unreadable, unready } from "./form.js";
 import { address, readJob } from "./jobs.js";
 import { choosable, modelPicker } from "./modelpicker.js";
-import { button, iconButton, once, tellProblem } from "./parts.js";
+import { button, iconButton, once, tellProblem, toast } from "./parts.js";
 import { pastedImage, referencePicker } from "./reference.js";
 import { aspectOf, jobSeedField, settings } from "./settings.js";
 import { storyboardEditor } from "./storyboard.js";
@@ -40,6 +40,7 @@ class Compose {
 
 	end() {
 		this.isGone = true;
+		this.asked += 1;
 		clearTimeout(this.timer);
 		document.removeEventListener("paste", this.onpaste);
 	}
@@ -100,11 +101,7 @@ class Compose {
 			form: () => this.form, model: () => this.model, onchange: this.changed, onreshape: () => { this.drawShots(); this.changed(); },
 		});
 		this.shots = h("div", { class: "apart" });
-		const submit = () => once(this.generate, () => this.send());
-		this.form = h("form", {
-			class: "compose", novalidate: true, onsubmit: (event) => { event.preventDefault(); submit(); },
-			onkeydown: (event) => event.key === "Enter" && (event.ctrlKey || event.metaKey) && submit(),
-		}, this.what(), this.bottom());
+		this.form = sendable(() => once(this.generate, () => this.send()), { class: "compose" }, this.what(), this.sending());
 		this.drawSettings();
 		this.drawShots();
 		fill(this.root, h("div", { class: "row spread title" }, h("h1", {}, "Create a video"),
@@ -124,7 +121,7 @@ class Compose {
 			this.settings);
 	}
 
-	bottom() {
+	sending() {
 		this.generate = h("button", { class: "button primary generate", type: "submit", title: "Ctrl or ⌘ + Enter" }, icon("spark"), "Generate");
 		return h("div", { class: "card stack send" }, this.estimate.element, this.said, this.storyboard.said,
 			this.storyboard.invite, this.generate);
@@ -208,7 +205,7 @@ class Compose {
 		this.estimate.wait();
 		try {
 			const said = await post("/api/v1/jobs", { ...asRequest(this.draft, this.model), dry_run: true });
-			if (number !== this.asked || this.isGone) return;
+			if (number !== this.asked) return;
 			showWrong(this.form, unreadable(this.form));
 			this.estimate.show({ ...said, isWritten: Boolean(this.draft.storyboard) });
 		} catch (error) {
@@ -217,7 +214,7 @@ class Compose {
 	}
 
 	refuse(error) {
-		if (this.isGone) return;
+		if (this.isGone) return toast(error.detail);
 		const fields = [...unreadable(this.form), ...(error.fields ?? [])];
 		const left = showWrong(this.form, fields);
 		const elsewhere = fields.length && !left.length ? "The field that is marked cannot stay as it is." : error;

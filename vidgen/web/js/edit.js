@@ -3,7 +3,7 @@
 import { create, get } from "./api.js";
 import { h } from "./dom.js";
 import { shotDraft, shotRequest } from "./draft.js";
-import { focusWrong, showWrong, unready } from "./form.js";
+import { focusWrong, refuse, sendable, showWrong, unready } from "./form.js";
 import { address, path } from "./jobs.js";
 import { button, once, openDialog, problem } from "./parts.js";
 import { shotFields } from "./shotform.js";
@@ -11,7 +11,7 @@ import { shotFields } from "./shotform.js";
 const DEFAULTS = { duration_seconds: null, seed: null, keyframe_prompt: null, keyframe_image: null };
 
 /** The fields of a shot that differ, as `EditRequest` takes them; null takes a field back to its default. */
-export function changes(before, after) {
+function changes(before, after) {
 	const [old, now] = [before, after].map(shotRequest);
 	const said = { ...DEFAULTS, ...now };
 	const changed = Object.keys(said).filter((name) => JSON.stringify(old[name] ?? null) !== JSON.stringify(said[name] ?? null));
@@ -51,9 +51,8 @@ export const reorder = (job, order) => send(job, { order });
 async function shotDialog(job, title, shot, { yes, hint, prefix = "", request, act }) {
 	const model = await get(`/api/v1/models/${encodeURIComponent(job.model_id)}`).catch(() => null);
 	const said = h("div");
-	const form = h("form", {
-		novalidate: true, class: "stack", oninput: () => { showWrong(form, []); said.replaceChildren(); }, onsubmit: (event) => { event.preventDefault(); once(sure, submit); },
-		onkeydown: (event) => event.key === "Enter" && (event.ctrlKey || event.metaKey) && once(sure, submit),
+	const form = sendable(() => once(sure, submit), {
+		class: "stack", oninput: () => { showWrong(form, []); said.replaceChildren(); },
 	}, shotFields(shot, { model, parameters: job.parameters, prefix }), h("p", { class: "small muted" }, hint), said);
 	const sure = button(yes, { class: "primary", onclick: () => once(sure, submit) });
 	const dialog = openDialog(title, form, { foot: [button("Cancel", { onclick: () => dialog.close() }), sure] });
@@ -69,8 +68,7 @@ async function shotDialog(job, title, shot, { yes, hint, prefix = "", request, a
 			await act(asked);
 			dialog.close();
 		} catch (error) {
-			const left = showWrong(form, error.fields ?? []);
-			if (left.length || !error.fields?.length) said.replaceChildren(problem(error, left));
+			refuse(form, said, error);
 			focusWrong(form);
 		}
 	}

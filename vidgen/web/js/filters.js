@@ -3,13 +3,11 @@
 import { get } from "./api.js";
 import { h } from "./dom.js";
 import { selectField, textField } from "./form.js";
+import { statusWord } from "./parts.js";
 
 const TYPING_MS = 250;
 const ALL = ["", "All"];
-const STATUSES = [
-	ALL, ["queued", "Queued"], ["processing", "Rendering"], ["completed", "Completed"], ["failed", "Failed"],
-	["cancelled", "Cancelled"],
-];
+const STATUSES = ["queued", "processing", "completed", "failed", "cancelled"];
 const ORDERS = [["", "Newest first"], ["oldest", "Oldest first"]];
 
 /**
@@ -35,7 +33,7 @@ export function makeFilters(params, changed) {
 		type: "search", maxlength: 200, placeholder: "Words in the prompt",
 	});
 	const model = select("model_id", "Model", [ALL]);
-	const status = select("status", "Status", STATUSES);
+	const status = select("status", "Status", [ALL, ...STATUSES.map((each) => [each, statusWord(each)])]);
 	const controls = [search, status, model, select("order", "Order", ORDERS)].map(controlOf);
 	get("/api/v1/models").then(({ models }) => {
 		controls[2].append(...models.map(({ id, name, provider }) =>

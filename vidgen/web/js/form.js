@@ -1,7 +1,7 @@
 // Fields of forms: labelled, hinted, drawn from ranges and from JSON Schema; what is wrong is said at its field.
 
-import { h } from "./dom.js";
-import { iconButton } from "./parts.js";
+import { fill, h } from "./dom.js";
+import { iconButton, problem } from "./parts.js";
 
 const MAX_SEED = 2 ** 32 - 1;
 const WRONG = ".wrong[id]";           // what is said at a field
@@ -9,7 +9,7 @@ const WRONG = ".wrong[id]";           // what is said at a field
 let count = 0;
 
 /** A control with its label and a hint; `name` is its path in the request, as errors say it, `beside` a button. */
-export function field({ name, label, control, hint = null, beside = null, wide = false }) {
+function field({ name, label, control, hint = null, beside = null, wide = false }) {
 	control.id = `field-${++count}`;
 	control.dataset.field = name;
 	const about = hint && h("p", { class: "hint", id: `${control.id}-hint` }, hint);
@@ -125,6 +125,19 @@ function clearWrong(root) {
 		else control.removeAttribute("aria-describedby");
 	}
 }
+
+/** Say why the form was refused: at its fields, and in `place` what has none. */
+export function refuse(root, place, error) {
+	const fields = error.fields ?? [];
+	const left = showWrong(root, fields);
+	fill(place, (left.length > 0 || !fields.length) && problem(error, left));
+}
+
+/** A form that is sent by Enter in a field, and by Ctrl or ⌘ + Enter anywhere. */
+export const sendable = (submit, props, ...children) => h("form", {
+	novalidate: true, onsubmit: (event) => { event.preventDefault(); submit(); },
+	onkeydown: (event) => event.key === "Enter" && (event.ctrlKey || event.metaKey) && submit(), ...props,
+}, ...children);
 
 /** The control of the field, or of the nearest thing that holds it. */
 function place(root, name) {

@@ -5,7 +5,7 @@ import { bytes, count } from "./parts.js";
 
 const GB = 2 ** 30;
 
-export const makesVideo = ({ capabilities: can }) => can.supports_text_to_video || can.supports_image_to_video;
+const makesVideo = ({ capabilities: can }) => can.supports_text_to_video || can.supports_image_to_video;
 export const makesImages = ({ capabilities: can }) => can.supports_text_to_image;
 
 /** The models that can be chosen, the preferred first. */

@@ -8,10 +8,10 @@ const STATUS_WORDS = {
 };
 const TOAST_MS = 5000;
 
+export const statusWord = (status) => STATUS_WORDS[status] ?? status;
+
 /** The status of a job or of a shot, as a word and a colour. */
-export function statusBadge({ status }) {
-	return h("span", { class: `badge ${status}` }, STATUS_WORDS[status] ?? status);
-}
+export const statusBadge = ({ status }) => h("span", { class: `badge ${status}` }, statusWord(status));
 
 /** A progress bar that people hear of by `label`: its `element`, and `set`, which takes percent and words for it. */
 export function progressBar(label, percent = 0, size = "") {

@@ -3,7 +3,7 @@
 import { h, icon } from "./dom.js";
 
 /** The address of the best picture of `job`; null where there is none yet. */
-export function pictureOf(job) {
+function pictureOf(job) {
 	const shots = job.storyboard?.shots ?? [];
 	const latest = (name) => shots.findLast((shot) => shot[name])?.[name];
 	const preview = latest("preview_url");    // one name, whose content changes

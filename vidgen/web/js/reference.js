@@ -11,23 +11,12 @@ const TYPES = "image/png,image/jpeg,image/webp";
 /** @param {function(): number} aspect  width by height of the video */
 export function referencePicker(draft, onchange, aspect) {
 	const place = h("div");
+	const take = (file) => sendImage(file, "reference_image", place, draw, (image) => {
+		Object.assign(draft, { reference: image, focus: [0.5, 0.5] });
+		onchange();
+	});
 	const element = h("div", { class: "reference", ...dropped(take) }, place);
 	const draw = () => fill(place, draft.reference ? chosen() : fileInput("Reference image", "reference_image", take));
-
-	async function take(file) {
-		fill(place, sending("reference_image"));
-		try {
-			const [sent, thumbnail] = await Promise.all([upload(file), thumbnailOf(file)]);
-			draft.reference = { file_id: sent.file_id, filename: sent.filename, width: sent.width, height: sent.height, thumbnail };
-			draft.focus = [0.5, 0.5];
-			onchange();
-			draw();
-			element.querySelector("button")?.focus();
-		} catch (error) {
-			draw();
-			showWrong(element, [{ field: "reference_image", message: error.detail ?? "it cannot be read" }]);
-		}
-	}
 
 	function chosen() {
 		const { filename, file_id: id, width, thumbnail } = draft.reference;
@@ -43,9 +32,22 @@ export function referencePicker(draft, onchange, aspect) {
 	return { element, draw, take };
 }
 
-/** What stands in the image's place while it is sent; until it is gone the form cannot be. */
-export const sending = (name) =>
-	h("p", { class: "drop muted", role: "status", id: `sending-${name}`, dataset: { field: name, sending: "" } }, "Sending the image…");
+/**
+ * Send an image up for the field `name`, which is shown in `place` by `draw`; `keep` is given what the server made of
+ * it, and a thumbnail. Until the words that stand there meanwhile are gone, the form cannot be sent.
+ */
+export async function sendImage(file, name, place, draw, keep) {
+	fill(place, h("p", { class: "drop muted", role: "status", id: `sending-${name}`, dataset: { field: name, sending: "" } }, "Sending the image…"));
+	try {
+		const [sent, thumbnail] = await Promise.all([upload(file), thumbnailOf(file)]);
+		keep({ ...sent, thumbnail });
+		draw();
+		if (document.activeElement === document.body) place.querySelector("button")?.focus();
+	} catch (error) {
+		draw();
+		showWrong(place, [{ field: name, message: error.detail ?? "it cannot be read" }]);
+	}
+}
 
 /** A file input as a place to drop on. */
 export function fileInput(label, name, take, hint = "Drop, paste or choose a PNG, JPEG or WebP, at most 10 MB") {
@@ -77,7 +79,7 @@ export function dropped(take) {
 export const pastedImage = (event) => [...event.clipboardData.files].find((file) => file.type.startsWith("image/"));
 
 /** A small copy as a data: URL, for showing; null where the browser cannot read the file. */
-export async function thumbnailOf(file) {
+async function thumbnailOf(file) {
 	try {
 		const image = await createImageBitmap(file);
 		const scale = Math.min(1, THUMBNAIL_PX / Math.max(image.width, image.height));

@@ -4,7 +4,9 @@ import { h } from "./dom.js";
 import { checkField, numberField, rangeField, schemaFields, seedField, selectField, textArea } from "./form.js";
 import { makesImages } from "./modelpicker.js";
 
-const NUMBERS = [["num_frames", "Frames a shot"], ["fps", "Frames a second"], ["num_inference_steps", "Steps"]];
+const NUMBERS = [
+	["width", "Width"], ["height", "Height"], ["num_frames", "Frames a shot"], ["fps", "Frames a second"], ["num_inference_steps", "Steps"],
+];
 
 /** The fields for `model`, which change the draft; `redraw` is called where others follow from what was changed. */
 export function settings(draft, model, models, onchange, redraw) {
@@ -13,7 +15,7 @@ export function settings(draft, model, models, onchange, redraw) {
 	const set = (name) => (value) => { draft[name] = value; onchange(); };
 	return [
 		h("h2", {}, "Size and length"),
-		h("div", { class: "fields" }, sizeFields(draft, can, onchange), numbers(draft, can, onchange)),
+		h("div", { class: "fields" }, can.sizes && sizeField(draft, can, onchange), numbers(draft, can, onchange)),
 		h("h2", {}, "Model's own parameters"),
 		own.length ? h("div", { class: "fields" }, own) : h("p", { class: "small muted" }, "This model has none."),
 		can.supports_negative_prompt && textArea({ name: "negative_prompt", label: "Negative prompt", hint: "What must not be seen" },
@@ -23,12 +25,7 @@ export function settings(draft, model, models, onchange, redraw) {
 	];
 }
 
-function sizeFields(draft, can, onchange) {
-	const set = (name) => (value) => { draft.numbers[name] = value; onchange(); };
-	if (!can.sizes) {
-		return ["width", "height"].filter((name) => can[name]).map((name) =>
-			rangeField({ name, label: name === "width" ? "Width" : "Height" }, can[name], draft.numbers[name] ?? "", set(name)));
-	}
+function sizeField(draft, can, onchange) {
 	const own = `${can.width.default} ${can.height.default}`;
 	const choices = can.sizes.map(([width, height]) => {
 		const value = `${width} ${height}`;
@@ -42,7 +39,7 @@ function sizeFields(draft, can, onchange) {
 }
 
 function numbers(draft, can, onchange) {
-	return NUMBERS.filter(([name]) => can[name]).map(([name, label]) => {
+	return NUMBERS.slice(can.sizes ? 2 : 0).filter(([name]) => can[name]).map(([name, label]) => {
 		const set = (value) => { draft.numbers[name] = value; onchange(); };
 		return rangeField({ name, label }, can[name], draft.numbers[name] ?? "", set);
 	});

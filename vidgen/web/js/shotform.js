@@ -1,10 +1,9 @@
 // The fields of one shot, as the storyboard, the edit dialog and a new shot have them.
 
-import { upload } from "./api.js";
 import { fill, h } from "./dom.js";
-import { numberField, schemaFields, seedField, selectField, showWrong, textArea, words } from "./form.js";
+import { numberField, schemaFields, seedField, selectField, textArea, words } from "./form.js";
 import { button } from "./parts.js";
-import { dropped, fileInput, sending, thumbnailOf } from "./reference.js";
+import { dropped, fileInput, sendImage } from "./reference.js";
 
 const CAMERA_MOVES = ["static", "pan_left", "pan_right", "tilt_up", "tilt_down", "push_in", "pull_out", "orbit"];
 
@@ -42,19 +41,10 @@ function keyframe(shot, prefix, onchange) {
 	const name = `${prefix}keyframe_image`;
 	const draw = () => fill(place, shot.keyframe_image ? given() : asked());
 
-	async function take(file) {
-		fill(place, sending(name));
-		try {
-			const [sent, thumbnail] = await Promise.all([upload(file), thumbnailOf(file)]);
-			Object.assign(shot, { keyframe_image: sent.file_id, keyframe_thumbnail: thumbnail, keyframe_prompt: "" });
-			onchange();
-			draw();
-			place.querySelector("button").focus();
-		} catch (error) {
-			draw();
-			showWrong(place, [{ field: name, message: error.detail ?? "it cannot be read" }]);
-		}
-	}
+	const take = (file) => sendImage(file, name, place, draw, ({ file_id: id, thumbnail }) => {
+		Object.assign(shot, { keyframe_image: id, keyframe_thumbnail: thumbnail, keyframe_prompt: "" });
+		onchange();
+	});
 
 	function given() {
 		const drop = () => { Object.assign(shot, { keyframe_image: "", keyframe_thumbnail: null }); onchange(); draw(); };

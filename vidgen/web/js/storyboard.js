@@ -3,8 +3,8 @@
 import { post } from "./api.js";
 import { announce, fill, h } from "./dom.js";
 import { planRequest, shotDraft, storyboardDraft } from "./draft.js";
-import { showWrong, textField } from "./form.js";
-import { button, count, iconButton, once, problem } from "./parts.js";
+import { refuse, textField } from "./form.js";
+import { button, count, iconButton, once } from "./parts.js";
 import { shotFields } from "./shotform.js";
 
 const MAX_SHOTS = 12;
@@ -32,8 +32,7 @@ export function storyboardEditor(draft, { form, model, onchange, onreshape }) {
 			reshape(`The storyboard has ${count(planned.shots.length, "shot")}`);
 			element.querySelector("textarea")?.focus();
 		} catch (error) {
-			const left = showWrong(form(), error.fields ?? []);
-			fill(said, (left.length || !error.fields?.length) && problem(error, left));
+			refuse(form(), said, error);
 		}
 	}
 
