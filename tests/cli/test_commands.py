@@ -216,6 +216,16 @@ def test_what_users_write_moves_no_cursor(vidgen, server):
     assert vidgen("show", job_id, "--json").json()["user_prompt"] == ESCAPES
 
 
+def test_characters_that_are_none_or_that_the_terminal_lacks(vidgen, server, finished, piped, environment):
+    assert vidgen("show", "job_\udcff").err == "vidgen: there is no job 'job_?'\n"
+    asked = vidgen("jobs", "--search", "\udcff")
+    assert (asked.code, asked.err.count("\n")) == (2, 1)
+    environment |= {"PYTHONIOENCODING": "ascii"}
+    job_id = server.submit(user_prompt="Übers Meer")
+    out, err = piped("show", job_id).communicate(timeout=60)
+    assert "?bers Meer" in out and err == ""
+
+
 def test_without_a_command_help_is_shown(vidgen):
     done = vidgen()
     assert done.code == 0 and "reproduce" in done.out

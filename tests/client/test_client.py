@@ -1,6 +1,7 @@
 """Every method against a started server."""
 
 import io
+import os
 import re
 from textwrap import dedent
 
@@ -32,6 +33,14 @@ def png() -> bytes:
     out = io.BytesIO()
     picture().save(out, "PNG")
     return out.getvalue()
+
+
+def piped(data: bytes):
+    """The end of a pipe that *data* comes out of."""
+    out, into = os.pipe()
+    with open(into, "wb") as end:
+        end.write(data)
+    return open(out, "rb")
 
 
 # making videos
@@ -81,14 +90,14 @@ def test_a_field_given_twice_is_refused(client):
         client.generate("A river", model="stub:animatic", model_id="stub:animatic")
 
 
-@pytest.mark.parametrize("kind", ["path", "name", "bytes", "file", "buffer", "pil"])
+@pytest.mark.parametrize("kind", ["path", "name", "bytes", "file", "buffer", "pil", "pipe"])
 def test_images_of_all_kinds(client, tmp_path, kind):
     path = tmp_path / "boat.png"
     path.write_bytes(png())
-    with path.open("rb") as file:
+    with path.open("rb") as file, piped(png()) as pipe:
         image = {
             "path": path, "name": str(path), "bytes": png(), "file": file, "buffer": io.BytesIO(png()),
-            "pil": picture(),
+            "pil": picture(), "pipe": pipe,
         }[kind]
         upload = client.upload(image)
     assert (upload.width, upload.height) == (32, 24)
@@ -111,6 +120,8 @@ def test_what_is_no_image(client, tmp_path):
         client.upload(7)
     with pytest.raises(FileNotFoundError):
         client.generate("A boat", image=tmp_path / "none.png", **SMALL)
+    with pytest.raises(OSError, match="no file that can be sent"):
+        client.upload("/dev/zero")
 
 
 def test_posting_again_with_a_key_gives_the_first_job(client):

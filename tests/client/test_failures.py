@@ -40,7 +40,9 @@ def test_wrong_fields_are_named_by_the_server(client):
         client.generate("A cat", storyboard={"title": "A", "shots": [{"description": "b", "seed": -1}]})
 
 
-@pytest.mark.parametrize("value", [float("nan"), {1, 2}, object(), "\ud800", b"bytes"], ids=lambda value: type(value).__name__)
+@pytest.mark.parametrize(
+    "value", [float("nan"), {1, 2}, object(), "\ud800", b"bytes"], ids=["nan", "set", "object", "surrogate", "bytes"]
+)
 def test_what_json_cannot_say_is_named_too(client, value):
     with pytest.raises(InvalidRequest, match="parameters: must be text"):
         client.generate("A cat", parameters={"a": [value]})

@@ -52,13 +52,29 @@ def test_a_file_that_is_no_image_is_refused_in_words(visit):
     expect_wrong(studio, "Reference image", "image")
 
 
+def test_the_form_waits_for_an_image_that_is_on_its_way(visit):
+    studio = visit()
+    held = []
+    studio.page.route("**/api/v1/upload", lambda route: held.append(route))
+    studio.compose()
+    studio.field("Reference image").set_input_files(REFERENCE)
+    expect(studio.page.get_by_text("Sending the image")).to_be_visible()
+    studio.button("Generate").click()
+    expect(studio.page.get_by_text("is still being sent")).to_be_visible()
+    held[0].continue_()
+    expect(studio.page.get_by_role("img", name="The reference image")).to_be_visible()
+    assert studio.generate()
+
+
 @pytest.mark.parametrize("event", ["paste", "drop"])
 def test_an_image_is_pasted_or_dropped(visit, event):
     studio = visit()
     expect(studio.field("Reference image")).to_be_attached()
+    studio.field("Prompt").focus()
     Image.new("RGB", (64, 48), "teal").save(small := BytesIO(), "JPEG")
     studio.page.evaluate(BRING, [event, list(small.getvalue())])
     expect(studio.page.get_by_text("brought.jpg · 64 × 48")).to_be_visible()
+    expect(studio.field("Prompt")).to_be_focused()
     studio.button("Remove image").click()
     expect(studio.field("Reference image")).to_be_focused()
 
@@ -86,6 +102,7 @@ def test_a_storyboard_is_written_and_edited_before_anything_renders(visit, trial
     expect(page.get_by_role("heading", name="Shot 3")).to_be_visible()
     studio.picture("storyboard-light")
     studio.button("Remove shot 3").click()
+    expect(studio.button("Move shot 2 up")).to_be_focused()
     studio.button("Move shot 2 up").click()
     first = studio.field("Description").first
     first.fill("The wheel, close")
@@ -93,6 +110,17 @@ def test_a_storyboard_is_written_and_edited_before_anything_renders(visit, trial
     expect(studio.film).to_be_visible()
     shots = trials.job(job_id)["storyboard"]["shots"]
     assert [shot["description"] for shot in shots][0] == "The wheel, close" and len(shots) == 2
+
+
+def test_another_model_takes_no_parameters_of_the_one_before(visit):
+    studio = visit()
+    studio.compose(shots=1)
+    studio.button("Write the storyboard first").click()
+    studio.page.locator("summary", has_text="Parameters of this shot").click()
+    studio.field("Step seconds").last.fill("0.001")
+    studio.choose_model("Animatic stub")
+    expect(studio.page.get_by_role("region", name="What it will take")).to_contain_text("at once")
+    assert studio.generate()
 
 
 def test_the_name_of_a_file_is_never_markup(visit):

@@ -72,9 +72,10 @@ def test_a_job_that_fails_says_why_and_is_tried_again(visit, failed):
     expect(studio.page.get_by_role("alert")).to_contain_text("cannot be done as planned")
     studio.expect_status(1, "failed")
     studio.picture("failed-light")
-    studio.button("Retry").click()
+    studio.button("Retry").dblclick()
     studio.page.wait_for_url(lambda url: failed not in url)
     expect(studio.film).to_be_visible()
+    expect(studio.page.get_by_role("region", name="Versions").get_by_role("link")).to_have_count(2)
 
 
 def test_a_job_is_cancelled_and_deleted(visit, trials, waiting):
@@ -95,6 +96,26 @@ def test_a_job_is_cancelled_and_deleted(visit, trials, waiting):
     studio.button("Delete", dialog).click()
     expect(page).to_have_url(re.compile("#/gallery$"))
     assert trials.server.get(f"/api/v1/jobs/{waiting[0]}").status_code == 404
+
+
+def test_a_job_that_cannot_be_read_is_read_again(visit, finished):
+    studio = visit("#/gallery")
+    studio.expected.append(re.compile("status of 503"))
+    busy = {"code": "busy", "detail": "the database is busy", "fields": []}
+    studio.page.route(f"**/api/v1/jobs/{finished}", lambda route: route.fulfill(status=503, json=busy), times=1)
+    studio.page.evaluate("(id) => { location.hash = `#/jobs/${id}`; }", finished)
+    expect(studio.page.get_by_role("alert")).to_have_text("The database is busy.")
+    expect(studio.film).to_be_visible()
+    expect(studio.page.get_by_role("alert")).to_have_count(0)
+
+
+def test_a_job_that_waits_says_its_place_as_it_is(visit, trials, waiting):
+    studio = visit(f"#/jobs/{waiting[2]}")
+    studio.expected.append(REFUSED)         # the page may ask for the job once more after it was deleted
+    progress = studio.page.get_by_role("region", name="Progress")
+    expect(progress).to_contain_text("Place 2 in the queue")
+    trials.server.post(f"/api/v1/jobs/{waiting[1]}/cancel")
+    expect(progress).to_contain_text("Next in the queue")
 
 
 def test_clips_play_by_themselves_unless_people_want_it_calm(visit, finished):

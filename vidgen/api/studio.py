@@ -24,7 +24,7 @@ PACKED = frozenset({".html", ".css", ".js", ".svg", ".webmanifest"})
 
 POLICY = (
     "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; "
-    "connect-src 'self' ws: wss:; object-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
+    "connect-src 'self'; object-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
 )
 """Content-Security-Policy: nothing from elsewhere, no script or style within the markup."""
 

@@ -22,6 +22,8 @@ app = typer.Typer(
 def run(arguments: Sequence[str] | None = None) -> int:
     """See :func:`vidgen.cli.main`."""
     logging.getLogger("vidgen").addHandler(logging.NullHandler())      # what went wrong is said in a line of ours
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="replace")    # of what a terminal cannot show
     try:
         code = app(arguments, prog_name="vidgen", standalone_mode=False)
         sys.stdout.flush()

@@ -1,5 +1,6 @@
 """What every command has: which server, which key, where its words go."""
 
+import json
 import os
 import sys
 from collections.abc import Iterable, Sequence
@@ -7,7 +8,7 @@ from dataclasses import dataclass
 from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Any
 
-from vidgen.cli.text import as_json, printable, shortened, table
+from vidgen.cli.text import printable, shortened, table
 
 if TYPE_CHECKING:
     from vidgen.client import Client
@@ -43,8 +44,8 @@ class Session:
     # standard output: results
 
     def result(self, value: Any) -> None:
-        """One result for programs: a line of JSON."""
-        print(as_json(value), flush=True)
+        """One result for programs: a line of JSON, in ASCII, which every encoding and every terminal takes."""
+        print(json.dumps(value), flush=True)
 
     def line(self, text: object = "") -> None:
         """One line of a result for people."""

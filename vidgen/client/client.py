@@ -256,7 +256,7 @@ class Client:
 
 def _path(*parts: str) -> str:
     """A route, with whatever an id may hold as one segment of it."""
-    return "/api/v1/" + "/".join(quote(part, safe=":") for part in parts)
+    return "/api/v1/" + "/".join(quote(part, safe=":", errors="replace") for part in parts)
 
 
 def _joined(body: dict[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:

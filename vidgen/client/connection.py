@@ -69,6 +69,7 @@ class Connection:
         :raises ApiError: the server refused.
         :raises ConnectionFailed: no answer came.
         """
+        check_words(options.get("params", {}))
         sent = dict(headers or {})
         if body is not None:
             options["content"] = encoded(body)
@@ -194,17 +195,19 @@ def _again_s(answer: httpx.Response) -> int | None:
 
 
 def encoded(body: Mapping[str, Any]) -> bytes:
-    """*body* as JSON.
+    """*body* as JSON; see :func:`check_words`."""
+    check_words(body)
+    return _json(body)
 
-    :raises InvalidRequest: naming the field that JSON has no words for.
-    """
-    for name, value in body.items():
+
+def check_words(fields: Mapping[str, Any]) -> None:
+    """:raises InvalidRequest: naming the field that JSON has no words for."""
+    for name, value in fields.items():
         try:
             _json(value)
         except (TypeError, ValueError, RecursionError):
             raise InvalidRequest.of(name, "must be text, a number, true, false, null, or lists and objects of these") \
                 from None
-    return _json(body)
 
 
 def _json(value: Any) -> bytes:

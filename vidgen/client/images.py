@@ -1,5 +1,6 @@
 """Images of all kinds on their way up: files, bytes, what an imaging library holds."""
 
+import errno
 import io
 import os
 from collections.abc import Iterator
@@ -21,12 +22,14 @@ def opened(image: Any, filename: str | None = None) -> Iterator[tuple[str, Binar
     :raises InvalidRequest: it is none of these.
     """
     if isinstance(image, str | os.PathLike):
+        if Path(image).exists() and not Path(image).is_file():
+            raise OSError(errno.EINVAL, "is no file that can be sent", str(image))
         with Path(image).open("rb") as file:
             yield filename or Path(image).name, file
     elif isinstance(image, bytes | bytearray | memoryview):
         yield filename or UNNAMED, io.BytesIO(image)
     elif hasattr(image, "read"):
-        yield filename or _name_of(image), image
+        yield filename or _name_of(image), image if _has_length(image) else io.BytesIO(image.read())
     elif hasattr(image, "save"):
         yield filename or UNNAMED, _png(image)
     else:
@@ -38,6 +41,11 @@ def _name_of(file: Any) -> str:
     """A file's own name, where it has one: that of a descriptor is a number."""
     name = getattr(file, "name", None)
     return Path(name).name if isinstance(name, str) and name else UNNAMED
+
+
+def _has_length(file: Any) -> bool:
+    """Whether it can be told how long it is before it is read: not of a pipe."""
+    return hasattr(file, "seekable") and file.seekable()
 
 
 def _png(image: Any) -> BinaryIO:

@@ -8,10 +8,11 @@ import openai
 import pytest
 from PIL import Image
 
-from tests.server import Server
+from tests.server import Server, started
 
 SMALL = {"width": 64, "height": 64, "num_frames": 5, "max_shots": 1}
 NAME = "stub:animatic"
+KEY = "secret"
 
 
 def client_of(server: Server, **options) -> openai.OpenAI:
@@ -40,6 +41,15 @@ def refused(error: openai.APIStatusError, status: int, code: str, param: str | N
     assert error.response.json()["error"].keys() == {"message", "type", "param", "code"}
     assert (error.status_code, error.code, error.param) == (status, code, param), error.message
     return error.response.json()["error"]["message"]
+
+
+@pytest.fixture(scope="session")
+def strict(tmp_path_factory) -> Iterator[Server]:
+    """A server that wants a key, and whose queue stands still with place for one job."""
+    with started(tmp_path_factory.mktemp("strict") / "workspace", api_keys=KEY, max_queued_jobs=1) as running:
+        running.client.headers["Authorization"] = f"Bearer {KEY}"
+        running.post("/api/v1/queue/pause")
+        yield running
 
 
 @pytest.fixture(scope="module")

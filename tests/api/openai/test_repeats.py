@@ -95,15 +95,12 @@ def test_a_repeat_is_known_after_a_death_of_the_server(tmp_path):
         assert post(server, "keyed", **{"Idempotency-Key": "a"}) == keyed
 
 
-def test_a_list_of_many_is_read_to_its_end_while_it_changes(tmp_path):
-    with started(tmp_path / "workspace") as server, client_of(server) as client:
-        server.post("/api/v1/queue/pause")
-        nothing = {"object": "list", "data": [], "first_id": None, "last_id": None, "has_more": False}
-        assert server.get("/v1/videos").json() == nothing
+def test_a_list_of_many_is_read_to_its_end_while_it_changes(server):
+    with client_of(server) as client:
         with ThreadPoolExecutor(4) as pool:
             made = list(pool.map(lambda number: post(server, f"video {number}"), range(MANY)))
         in_order = [video.id for video in client.videos.list(order="asc", limit=100)]
-        assert sorted(in_order) == sorted(made)
+        assert sorted(in_order[-MANY:]) == sorted(made)
         assert [video.id for video in client.videos.list(limit=100)] == in_order[::-1]
         page = client.videos.list(limit=100, order="asc")
         assert (page.data[0].id, page.data[-1].id) == (page.first_id, page.last_id) == (in_order[0], in_order[99])
@@ -116,15 +113,15 @@ def test_a_list_of_many_is_read_to_its_end_while_it_changes(tmp_path):
                 client.videos.delete(video.id)
                 post(server, f"meanwhile {number}")
         assert read == in_order[::-1]
-        assert len(list(client.videos.list(limit=100))) == MANY
+        assert len(list(client.videos.list(limit=100))) == len(in_order)
 
 
-def test_a_video_that_cannot_be_taken_now_is_tried_again_later_or_not_at_all(tmp_path):
-    with started(tmp_path / "workspace", max_queued_jobs=1) as server:
-        server.post("/api/v1/queue/pause")
-        post(server, "first")
-        answer = server.post("/v1/videos", json={"prompt": "second"})
-        assert (answer.status_code, answer.json()["error"]["type"]) == (429, "rate_limit_error")
-        assert int(answer.headers["Retry-After"]) > 0 and "x-should-retry" not in answer.headers
-        answer = server.post("/v1/videos", json={"prompt": "second", "model": "local:svd-xt"})
-        assert (answer.status_code, answer.headers["x-should-retry"]) == (503, "false")
+def test_a_video_that_cannot_be_taken_now_is_tried_again_later_or_not_at_all(strict):
+    nothing = {"object": "list", "data": [], "first_id": None, "last_id": None, "has_more": False}
+    assert strict.get("/v1/videos").json() == nothing
+    post(strict, "first")
+    answer = strict.post("/v1/videos", json={"prompt": "second"})
+    assert (answer.status_code, answer.json()["error"]["type"]) == (429, "rate_limit_error")
+    assert int(answer.headers["Retry-After"]) > 0 and "x-should-retry" not in answer.headers
+    answer = strict.post("/v1/videos", json={"prompt": "second", "model": "local:svd-xt"})
+    assert (answer.status_code, answer.headers["x-should-retry"]) == (503, "false")

@@ -1,12 +1,7 @@
 // The server, as the page speaks to it: JSON over fetch; every failure is an ApiError with words for people.
 
 export class ApiError extends Error {
-	/**
-	 * @param {number} status  0 where the server could not be reached
-	 * @param {string} code    stable, for programs
-	 * @param {string} detail  for people
-	 * @param {{field: string, message: string}[]} fields  which fields are wrong, and why
-	 */
+	/** `status` is 0 where the server could not be reached; `fields` say which are wrong, and why. */
 	constructor(status, code, detail, fields = []) {
 		super(detail);
 		Object.assign(this, { status, code, detail, fields });
@@ -39,7 +34,6 @@ export function upload(file) {
 	return ask("POST", "/api/v1/upload", form);
 }
 
-/** The address of a job's WebSocket. */
 export function socketUrl(jobId, since = null) {
 	const url = new URL(`/ws/jobs/${encodeURIComponent(jobId)}`, location.href);
 	url.protocol = url.protocol.replace("http", "ws");

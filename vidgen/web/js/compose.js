@@ -4,7 +4,7 @@ import { create, get, post } from "./api.js";
 import { announce, fill, h, icon } from "./dom.js";
 import { asRequest, draftOf, emptyDraft, keepDraft, readDraft } from "./draft.js";
 import { estimatePanel } from "./estimate.js";
-import { focusWrong, numberField, sendable, showWrong, textArea, textField, unreadable, unready } from "./form.js";
+import { focusWrong, numberField, sendable, setter, showWrong, textArea, textField, unreadable, unready } from "./form.js";
 import { address, readJob } from "./jobs.js";
 import { choosable, modelPicker } from "./modelpicker.js";
 import { button, iconButton, once, tellProblem, toast } from "./parts.js";
@@ -16,7 +16,6 @@ const DRY_RUN_MS = 350;
 const RETRY_MS = 3000;
 const MAX_STYLE_ENTRIES = 10;
 
-/** Compose a job; `params.from` is one whose request fills the form. */
 export function show(root, params) {
 	const view = new Compose(root);
 	view.begin(params.from);
@@ -86,6 +85,7 @@ class Compose {
 	take(id) {
 		Object.assign(this.draft, { model_id: id, parameters: {}, keyframe_model_id: "", keyframe_parameters: {} });
 		for (const shot of this.draft.storyboard?.shots ?? []) shot.parameters = {};
+		if (this.model?.capabilities.sizes) Object.assign(this.draft.numbers, { width: "", height: "" });
 	}
 
 	get model() {
@@ -94,6 +94,7 @@ class Compose {
 
 	draw() {
 		const { draft } = this;
+		this.set = setter(draft, this.changed);
 		fill(this.said);
 		this.settings = h("section", { class: "card stack", "aria-label": "Settings" });
 		this.reference = referencePicker(draft, this.changed, () => aspectOf(draft, this.model?.capabilities));
@@ -113,7 +114,7 @@ class Compose {
 		const { draft } = this;
 		return h("div", { class: "stack" },
 			h("div", { class: "card stack" },
-				textArea({ name: "user_prompt", label: "Prompt" }, draft.user_prompt, (value) => { draft.user_prompt = value; this.changed(); },
+				textArea({ name: "user_prompt", label: "Prompt" }, draft.user_prompt, this.set("user_prompt"),
 					{ rows: 4, class: "prompt", placeholder: "What is to be seen? A few sentences become a storyboard." }),
 				this.reference.element, h("div", { class: "fields" }, this.shots, this.styleFields())),
 			this.storyboard.element,
@@ -130,7 +131,7 @@ class Compose {
 	drawShots() {
 		const { draft } = this;
 		const number = numberField({ name: "max_shots", label: "Shots", hint: "At most; 1 to 12" }, draft.max_shots,
-			(value) => { draft.max_shots = value; this.changed(); }, { min: 1, max: 12, step: 1, placeholder: 3 });
+			this.set("max_shots"), { min: 1, max: 12, step: 1, placeholder: 3 });
 		fill(this.shots, !draft.storyboard && number, jobSeedField(draft, this.changed));
 	}
 
@@ -143,8 +144,7 @@ class Compose {
 	styleFields() {
 		const { draft } = this;
 		const rows = h("div", { class: "field wide", id: "style", dataset: { field: "style_preferences" } });
-		const word = (name, label, placeholder) => textField({ name: `style_preferences.${name}`, label }, draft[name],
-			(value) => { draft[name] = value; this.changed(); }, { placeholder });
+		const word = (name, label, placeholder) => textField({ name: `style_preferences.${name}`, label }, draft[name], this.set(name), { placeholder });
 		const add = () => {
 			draft.style.push(["", ""]);
 			draw();

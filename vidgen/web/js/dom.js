@@ -1,12 +1,8 @@
 // Elements, made and changed by hand. Text from users and models is only ever set as text, never as markup.
 
 /**
- * Make an element.
- *
- * @param {string} tag
- * @param {Object} props  `class`, `dataset`, `style` (an object), `on…` (listeners), ARIA and other attributes;
- *     false, null and undefined leave an attribute out, true sets it empty. `value` and `checked` are set as properties.
- * @param {...(Node|string|number|null|false|Array)} children
+ * Make an element. `props` are attributes, `on…` listeners, and `style` and `dataset` as objects; false, null and
+ * undefined leave an attribute out, true sets it empty. `children` are nodes and text, nested or left out likewise.
  */
 export function h(tag, props = {}, ...children) {
 	const element = document.createElement(tag);
@@ -32,7 +28,6 @@ export function icon(name, label = null) {
 	return svg;
 }
 
-/** Give `element` these children instead of those it has. */
 export function fill(element, ...children) {
 	element.replaceChildren(...nodes(children));
 	return element;

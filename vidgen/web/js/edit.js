@@ -24,7 +24,6 @@ async function send(job, edit) {
 	location.hash = address(await create(`${path(job)}/edits`, edit));
 }
 
-/** The dialog that changes one shot. */
 export async function editShot(job, shot) {
 	const before = shotDraft(shot);
 	const after = shotDraft(shot);

@@ -5,23 +5,28 @@ import { bytes, count, duration, money, tellProblem, time } from "./parts.js";
 
 /** The panel, and what can be shown in it: a dry run's answer, with `isWritten` where the storyboard is. */
 export function estimatePanel() {
-	const place = h("div", { class: "takes" });
-	const element = h("section", { "aria-label": "What it will take" }, h("h2", {}, "What it will take"), place);
+	const place = h("div");
+	const element = h("section", { class: "stack tight", "aria-label": "What it will take" }, h("h2", {}, "What it will take"), place);
 	return {
 		element,
-		idle: () => fill(place, h("p", { class: "muted small" }, "Write a prompt, and this says how long it takes before anything runs.")),
+		idle: () => put(place, h("p", { class: "muted small" }, "Write a prompt, and this says how long it takes before anything runs.")),
 		wait: () => place.setAttribute("aria-busy", "true"),
 		show: (said) => show(place, said),
-		refuse: (error, fields) => { done(place); tellProblem(place, error, fields); },
+		refuse: (error, fields) => {
+			place.removeAttribute("aria-busy");
+			tellProblem(place, error, fields);
+		},
 	};
 }
 
-const done = (place) => place.removeAttribute("aria-busy");
+function put(place, ...children) {
+	place.removeAttribute("aria-busy");
+	fill(place, ...children);
+}
 
 function show(place, said) {
-	done(place);
 	const [large, small] = headline(said);
-	fill(place,
+	put(place,
 		h("p", { class: "headline" }, h("strong", {}, large), h("span", { class: "muted small" }, small)),
 		h("dl", { class: "facts" }, facts(said).map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)])),
 		said.fit_note && h("p", { class: said.fits ? "note warn small" : "wrong" }, said.fit_note));

@@ -10,10 +10,7 @@ const ALL = ["", "All"];
 const STATUSES = ["queued", "processing", "completed", "failed", "cancelled"];
 const ORDERS = [["", "Newest first"], ["oldest", "Oldest first"]];
 
-/**
- * @param {Object} params  the filters that the address names
- * @param {function(): void} changed
- */
+/** The form; `params` are the filters that the address names. */
 export function makeFilters(params, changed) {
 	const values = { q: "", status: "", model_id: "", order: "" };
 	for (const name of Object.keys(values)) values[name] = params[name] ?? "";
@@ -36,9 +33,9 @@ export function makeFilters(params, changed) {
 	const status = select("status", "Status", [ALL, ...STATUSES.map((each) => [each, statusWord(each)])]);
 	const controls = [search, status, model, select("order", "Order", ORDERS)].map(controlOf);
 	get("/api/v1/models").then(({ models }) => {
-		controls[2].append(...models.map(({ id, name, provider }) =>
+		controlOf(model).append(...models.map(({ id, name, provider }) =>
 			h("option", { value: id, selected: id === values.model_id }, `${name} (${provider})`)));
-	}, () => {});                         // no models to choose from, then; the list itself says what is wrong
+	}, () => {});    // no models to choose from, then; the list itself says what is wrong
 	return {
 		values, first: controls[0],
 		element: h("form", { class: "filters", role: "search", onsubmit: (event) => event.preventDefault() },

@@ -4,9 +4,12 @@ import { fill, h } from "./dom.js";
 import { iconButton, problem } from "./parts.js";
 
 const MAX_SEED = 2 ** 32 - 1;
-const WRONG = ".wrong[id]";           // what is said at a field
+const WRONG = ".wrong[id]";    // what is said at a field
 
 let count = 0;
+
+/** What the field of a name calls with its value. */
+export const setter = (values, onchange) => (name) => (value) => { values[name] = value; onchange(); };
 
 /** A control with its label and a hint; `name` is its path in the request, as errors say it, `beside` a button. */
 function field({ name, label, control, hint = null, beside = null, wide = false }) {
@@ -24,7 +27,6 @@ export const textArea = (options, value, onchange, props = {}) =>
 export const textField = (options, value, onchange, props = {}) =>
 	field({ ...options, control: h("input", { type: "text", ...props, value, oninput: (e) => onchange(e.target.value) }) });
 
-/** A number. Empty means the default, which is shown in its place. */
 export const numberField = (options, value, onchange, { min, max, step, placeholder = "" }) =>
 	textField(options, value, onchange, { type: "number", inputmode: "decimal", min, max, step: step || "any", placeholder });
 
@@ -111,7 +113,6 @@ export function unready(root) {
 		.map((place) => ({ field: place.dataset.field, message: "is still being sent; try again in a moment" }))];
 }
 
-/** Put the focus on the first field that is wrong. */
 export function focusWrong(root) {
 	root.querySelector(WRONG)?.parentElement.querySelector("input, select, textarea, button")?.focus();
 }

@@ -11,9 +11,8 @@ import { makeItem } from "./item.js";
 const PAGE_SIZE = 24;
 const EVERY_MS = 4000;
 
-/** Show the gallery; `params` are the filters that the address names. */
 export function show(root, params) {
-	const shown = new Map();              // by id: {job, element}
+	const shown = new Map();    // by id: {job, element}
 	const list = h("ul", { class: "grid gallery" });
 	const summary = h("p", { class: "muted", role: "status" });
 	const said = h("div");
@@ -21,7 +20,7 @@ export function show(root, params) {
 	const more = button("Show more", { class: "gallery-more", hidden: true, onclick: () => load(pages + 1) });
 	const filters = makeFilters(params, () => load(1));
 	let pages = 0;
-	let turn = 0;                         // of what was asked for last; older answers are dropped
+	let turn = 0;    // of what was asked for last; older answers are dropped
 	let total = 0;
 
 	const read = (page) => get("/api/v1/jobs", { ...filters.values, page, page_size: PAGE_SIZE });

@@ -8,7 +8,7 @@ import { poll } from "./poll.js";
 const EVERY_MS = 3000;
 const RELEASE = "Release gives back all that this server holds. What renders now ends first; the next job loads its "
 	+ "model again. To keep the device free, pause the queue.";
-const TINTS = 4;                        // colours of models, in css/gpu.css
+const TINTS = 4;    // colours of models, in css/gpu.css
 
 /** Keep the strip in `root`; it is hidden where nothing is known of a device. */
 export function mountGpu(root) {
@@ -59,11 +59,7 @@ function makeStrip(open) {
 	return { element, show };
 }
 
-/**
- * Who has how much of the memory, in the order of the bar.
- *
- * @returns {{kind: string, name: string, note?: string, bytes: number|null}[]}
- */
+/** Who has how much of the memory, in the order of the bar. */
 function shares(gpu) {
 	const { free_bytes: free, ours_bytes: ours, others_bytes: others, spare_bytes: spare } = gpu.memory;
 	const models = gpu.models.map((model, at) => ({
@@ -111,7 +107,7 @@ async function releaseAll(said, refresh) {
 	} catch (error) {
 		fill(said, problem(error));
 	}
-	await refresh().catch(() => {});      // the next reading is at most EVERY_MS away
+	await refresh().catch(() => {});    // the next reading is at most EVERY_MS away
 }
 
 function describe(gpu) {

@@ -64,7 +64,7 @@ function playWhile(element, poster, url) {
 		video = h("video", { src: url, loop: true, playsinline: true, tabindex: -1 });
 		video.muted = true;
 		poster.append(video);
-		video.play().catch(() => {});       // it was left before it began
+		video.play().catch(() => {});    // it was left before it began
 	};
 	const end = () => {
 		if (element.matches(":hover, :focus-within")) return;

@@ -32,7 +32,7 @@ class JobView {
 		this.notes = [];
 		this.head = h("div", { class: "stack head" });
 		this.said = h("div");
-		this.trouble = h("div");                // why the job cannot be read
+		this.trouble = h("div");    // why the job cannot be read
 		this.bar = progressBar("Progress of the job", 0, "large");
 		this.step = h("p", { class: "step" });
 		this.rest = h("p", { class: "muted" });
@@ -240,7 +240,6 @@ class JobView {
 	}
 }
 
-/** Names and values; what is empty is left out. */
 function details(job) {
 	return [
 		["Model", job.model_id], ["Keyframes", job.keyframe_model_id], ["Seed", String(job.seed)],

@@ -11,7 +11,6 @@ export const titleOf = (job) => job.storyboard?.title || job.user_prompt;
 
 export const path = (job) => `/api/v1/jobs/${encodeURIComponent(job.id)}`;
 
-/** Where the page shows a job. */
 export const address = (job) => `#/jobs/${encodeURIComponent(job.id)}`;
 
 export const readJob = (id) => get(path({ id }));
@@ -34,7 +33,6 @@ export async function retry(job) {
 	location.hash = address(await create(`${path(job)}/retry`));
 }
 
-/** Open the form with all that the job was asked for. */
 export function duplicate(job) {
 	location.hash = `#/?from=${encodeURIComponent(job.id)}`;
 }

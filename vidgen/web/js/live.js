@@ -17,7 +17,7 @@ export function follow(jobId, { onmessage, onopen, onunknown }) {
 	let seq = 0;
 	let wait = FIRST_WAIT_MS;
 	let isOver = false;
-	let isSilent = false;                 // since the last ping
+	let isSilent = false;    // since the last ping
 	let socket, timer, pings;
 
 	function open() {

@@ -78,7 +78,7 @@ document.querySelector(".skip").addEventListener("click", (event) => {
 	content.focus();
 });
 for (const name of ["dragover", "drop"]) {
-	addEventListener(name, (event) => event.dataTransfer.types.includes("Files") && event.preventDefault());    // the browser would leave for it
+	addEventListener(name, (event) => event.dataTransfer?.types.includes("Files") && event.preventDefault());    // the browser would leave for it
 }
 dark.addEventListener("change", showTheme);
 addEventListener("hashchange", route);

@@ -8,7 +8,6 @@ const GB = 2 ** 30;
 const makesVideo = ({ capabilities: can }) => can.supports_text_to_video || can.supports_image_to_video;
 export const makesImages = ({ capabilities: can }) => can.supports_text_to_image;
 
-/** The models that can be chosen, the preferred first. */
 export const choosable = (models) => models.filter((model) => model.is_available && makesVideo(model));
 
 /** The choice among `models`, as the server lists them; `onchange` is given an id. */

@@ -29,7 +29,6 @@ export function progressBar(label, percent = 0, size = "") {
 	return { element, set };
 }
 
-/** Seconds as people say them: `0.4 s`, `12 s`, `3 min 5 s`, `2 h 10 min`. */
 export function duration(seconds) {
 	if (seconds === null || seconds === undefined) return "";
 	if (seconds < 9.95) return `${Number(seconds.toFixed(1))} s`;
@@ -51,7 +50,6 @@ export function bytes(count) {
 
 export const money = (dollars) => `$${dollars < 0.1 ? dollars.toFixed(3) : dollars.toFixed(2)}`;
 
-/** `1 shot`, `3 shots`. */
 export const count = (number, noun) => `${number} ${noun}${number === 1 ? "" : "s"}`;
 
 /** A moment: the time where it is today, else the date too. */
@@ -82,7 +80,6 @@ export function button(words, props = {}, iconName = null) {
 	return h("button", { type: "button", ...rest, class: `button ${classes}` }, iconName && icon(iconName), words);
 }
 
-/** A button that is an icon alone; `label` is its name and its tooltip. */
 export const iconButton = (label, iconName, props = {}) =>
 	button(null, { ...props, class: `square quiet ${props.class ?? ""}`, "aria-label": label, title: label }, iconName);
 
@@ -150,7 +147,6 @@ export function confirmDialog({ title, text, yes }, action) {
 	});
 }
 
-/** A short notice that goes by itself. */
 export function toast(text) {
 	const element = h("div", { class: "toast" }, text);
 	document.getElementById("toasts").append(element);

@@ -41,13 +41,11 @@ async function showRecipe(job) {
 	try {
 		const text = JSON.stringify(await get(`${path(job)}/recipe`), null, 2);
 		const copy = async () => { await navigator.clipboard.writeText(text); toast("The recipe was copied"); };
-		const file = URL.createObjectURL(new Blob([text], { type: "application/json" }));
-		const { element } = openDialog("Recipe", h("pre", { class: "recipe mono", tabindex: 0 }, text), {
+		openDialog("Recipe", h("pre", { class: "recipe mono", tabindex: 0 }, text), {
 			size: "broad",
 			foot: [navigator.clipboard && button("Copy", { onclick: copy }, "copy"),
-				h("a", { class: "button", href: file, download: `${job.id}_recipe.json` }, "Save as a file")],
+				h("a", { class: "button", href: `${path(job)}/recipe`, download: `${job.id}_recipe.json` }, "Save as a file")],
 		});
-		element.addEventListener("close", () => URL.revokeObjectURL(file));
 	} catch (error) {
 		openDialog("Recipe", problem(error));
 	}

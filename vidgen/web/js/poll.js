@@ -3,12 +3,8 @@
 import { waitForServer } from "./parts.js";
 
 /**
- * Call `read` now and then `everyMs` after it came back, but not while the tab is hidden.
- *
- * @param {string} who  for the banner that says the server is waited for
- * @param {function(): Promise} read
- * @param {function(Error)} refused  told of failures other than that the server cannot be reached
- * @returns {function(): void} ends it
+ * Call `read` now and then `everyMs` after it came back, but not while the tab is hidden; returns what ends it. `who`
+ * waits for the server where it cannot be reached; `refused` is told of other failures.
  */
 export function poll(who, read, everyMs, refused = () => {}) {
 	let timer = 0;

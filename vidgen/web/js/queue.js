@@ -14,16 +14,16 @@ const PAUSED = "The queue is paused. Steps that run now are finished; nothing el
 	+ "not even after a restart of the server.";
 
 export function show(root) {
-	const rows = new Map();               // by job id
+	const rows = new Map();    // by job id
 	const said = h("div");
 	const notice = h("p", { class: "notice", hidden: true }, icon("pause"), h("span", {}, PAUSED));
 	const pause = button("Pause", { disabled: true, onclick: () => turn() }, "pause");
 	const running = section("Rendering now", "ul");
 	const waiting = section("Waiting", "ol");
 	const nothing = h("div");
-	const trouble = h("div");             // why the queue cannot be read
+	const trouble = h("div");    // why the queue cannot be read
 	let queue = null;
-	let turns = 0;                        // of what was asked for last; older answers are dropped
+	let turns = 0;    // of what was asked for last; older answers are dropped
 
 	/** Do what may be refused, then show the queue as it is. */
 	async function act(action) {
@@ -163,10 +163,7 @@ async function set(job, priority) {
 	return moved;
 }
 
-/**
- * Change the priority of `job` step by step until it is past `neighbour`: how much a step counts against what others
- * have waited is the server's to know.
- */
+/** Change the priority of `job` until it is past `neighbour`; only the server knows what a step does. */
 async function pass(job, neighbour, by) {
 	if (!neighbour) return;
 	const isPast = ({ position }) => position === null || (position - neighbour.position) * by >= 0;

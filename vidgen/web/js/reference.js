@@ -60,7 +60,6 @@ export function fileInput(label, name, take, hint = "Drop, paste or choose a PNG
 		h("label", { for: id }, label), h("span", { class: "hint", id: `${id}-hint` }, hint)));
 }
 
-/** Listeners that take an image which is dropped. */
 export function dropped(take) {
 	const over = (on) => (event) => {
 		event.preventDefault();

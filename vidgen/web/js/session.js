@@ -19,6 +19,6 @@ function isMarked() {
 	try {
 		return localStorage.getItem("signed-in") !== null;
 	} catch {
-		return false;                       // storage is refused
+		return false;    // storage is refused
 	}
 }

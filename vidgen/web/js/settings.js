@@ -1,7 +1,7 @@
 // What can be set of a job beside its prompt: drawn anew from the answer of the chosen model.
 
 import { h } from "./dom.js";
-import { checkField, numberField, rangeField, schemaFields, seedField, selectField, textArea } from "./form.js";
+import { checkField, numberField, rangeField, schemaFields, seedField, selectField, setter, textArea } from "./form.js";
 import { makesImages } from "./modelpicker.js";
 
 const NUMBERS = [
@@ -12,7 +12,7 @@ const NUMBERS = [
 export function settings(draft, model, models, onchange, redraw) {
 	const { capabilities: can } = model;
 	const own = schemaFields(model.parameters, draft.parameters, "parameters", onchange);
-	const set = (name) => (value) => { draft[name] = value; onchange(); };
+	const set = setter(draft, onchange);
 	return [
 		h("h2", {}, "Size and length"),
 		h("div", { class: "fields" }, can.sizes && sizeField(draft, can, onchange), numbers(draft, can, onchange)),
@@ -39,10 +39,9 @@ function sizeField(draft, can, onchange) {
 }
 
 function numbers(draft, can, onchange) {
-	return NUMBERS.slice(can.sizes ? 2 : 0).filter(([name]) => can[name]).map(([name, label]) => {
-		const set = (value) => { draft.numbers[name] = value; onchange(); };
-		return rangeField({ name, label }, can[name], draft.numbers[name] ?? "", set);
-	});
+	const set = setter(draft.numbers, onchange);
+	return NUMBERS.slice(can.sizes ? 2 : 0).filter(([name]) => can[name])
+		.map(([name, label]) => rangeField({ name, label }, can[name], draft.numbers[name] ?? "", set(name)));
 }
 
 function more(draft, model, models, set, onchange, redraw) {
@@ -67,7 +66,6 @@ function more(draft, model, models, set, onchange, redraw) {
 	];
 }
 
-/** Width by height of the video with these settings. */
 export function aspectOf(draft, can) {
 	const value = (name) => Number(draft.numbers[name]) || can?.[name]?.default || 1;
 	return value("width") / value("height");
@@ -75,4 +73,4 @@ export function aspectOf(draft, can) {
 
 export const jobSeedField = (draft, onchange) => seedField({
 	name: "seed", label: "Seed", hint: draft.storyboard?.shots.some(({ seed }) => seed !== "") ? "Shots of the storyboard have their own" : null,
-}, draft.seed, (value) => { draft.seed = value; onchange(); });
+}, draft.seed, setter(draft, onchange)("seed"));

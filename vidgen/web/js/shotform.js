@@ -1,24 +1,20 @@
 // The fields of one shot, as the storyboard, the edit dialog and a new shot have them.
 
 import { fill, h } from "./dom.js";
-import { numberField, schemaFields, seedField, selectField, textArea, words } from "./form.js";
+import { numberField, schemaFields, seedField, selectField, setter, textArea, words } from "./form.js";
 import { button } from "./parts.js";
 import { dropped, fileInput, sendImage } from "./reference.js";
 
 const CAMERA_MOVES = ["static", "pan_left", "pan_right", "tilt_up", "tilt_down", "push_in", "pull_out", "orbit"];
 
-export const cameraWords = (move) => words(move);
-
 /**
- * @param {object} shot  as draft.js has it; changed as people type
- * @param {object|null} model  of the job; null leaves out what depends on it
- * @param {object} parameters  those of the job, which the shot's own differ from
- * @param {string} prefix  of the fields' names in the request, with its dot
+ * Fields that change `shot`, which is as draft.js has it. Without `model` what depends on it is left out; `parameters`
+ * are the job's, which the shot's own differ from; `prefix` is that of the fields' names, with its dot.
  */
 export function shotFields(shot, { model, parameters = {}, prefix = "", onchange = () => {} }) {
-	const set = (name) => (value) => { shot[name] = value; onchange(); };
+	const set = setter(shot, onchange);
 	const options = (name, label) => ({ name: `${prefix}${name}`, label });
-	const moves = CAMERA_MOVES.map((move) => [move, cameraWords(move)]);
+	const moves = CAMERA_MOVES.map((move) => [move, words(move)]);
 	const own = model ? schemaFields(withDefaults(model.parameters, parameters), shot.parameters, `${prefix}parameters`, onchange) : [];
 	return h("div", { class: "fields shot-fields" },
 		textArea(options("description", "Description"), shot.description, set("description"), { rows: 3 }),
@@ -57,7 +53,7 @@ function keyframe(shot, prefix, onchange) {
 	const asked = () => [
 		fileInput("Keyframe", name, take, "An image that the shot starts from: drop or choose a PNG, JPEG or WebP"),
 		textArea({ name: `${prefix}keyframe_prompt`, label: "Keyframe prompt", hint: "Or what it is drawn from, instead of the description" },
-			shot.keyframe_prompt, (value) => { shot.keyframe_prompt = value; onchange(); }, { rows: 2 }),
+			shot.keyframe_prompt, setter(shot, onchange)("keyframe_prompt"), { rows: 2 }),
 	];
 
 	draw();

@@ -1,9 +1,9 @@
 // The storyboard as a strip of cards: what each shot is, how far it is, its preview, then its clip.
 
 import { announce, fill, h, icon, say } from "./dom.js";
+import { words } from "./form.js";
 import { hasEnded } from "./jobs.js";
 import { button, duration, iconButton, progressBar, statusBadge } from "./parts.js";
-import { cameraWords } from "./shotform.js";
 
 const isCalm = matchMedia("(prefers-reduced-motion: reduce)");
 
@@ -38,17 +38,16 @@ export class ShotCard {
 		if (isChanged) fill(this.badge, statusBadge(shot));
 		if (isChanged && before && shot.status === "completed") announce(`Shot ${shot.index + 1} is ready`);
 		say(this.text, shot.description);
-		say(this.facts, [cameraWords(shot.camera_move), duration(shot.duration_seconds), `seed ${shot.seed}`].join(" · "));
+		say(this.facts, [words(shot.camera_move), duration(shot.duration_seconds), `seed ${shot.seed}`].join(" · "));
 		say(this.error, shot.error_message ?? "");
 		this.show(shot);
 		this.tools.hidden = !hasEnded(job);
 	}
 
-	/** A progress message of this shot. */
 	progress({ phase, phase_step: at, phase_steps: of, message }) {
-		const words = phase ? `${phaseWords(phase)}${of > 1 ? ` ${at} of ${of}` : ""}` : message;
-		say(this.step, words);
-		this.bar.set(of ? (100 * at) / of : 0, words);
+		const said = phase ? `${phaseWords(phase)}${of > 1 ? ` ${at} of ${of}` : ""}` : message;
+		say(this.step, said);
+		this.bar.set(of ? (100 * at) / of : 0, said);
 	}
 
 	/** The best picture there is: the clip, the preview of the moment, the keyframe, or none yet. */
@@ -78,9 +77,7 @@ export class ShotCard {
 	}
 }
 
-const phaseWords = (phase) => ({
-	load: "Loading the model", render: "Step", decode: "Decoding", encode: "Encoding",
-}[phase] ?? phase.charAt(0).toUpperCase() + phase.slice(1).replaceAll("_", " "));
+const phaseWords = (phase) => ({ load: "Loading the model", render: "Step" }[phase] ?? words(phase));
 
 const picture = (url, alt) => (url ? h("img", { src: url, alt }) : h("div", { class: "no-picture" }, icon("image")));
 

@@ -3,7 +3,7 @@
 import { post } from "./api.js";
 import { announce, fill, h } from "./dom.js";
 import { planRequest, shotDraft, storyboardDraft } from "./draft.js";
-import { refuse, textField } from "./form.js";
+import { refuse, setter, textField } from "./form.js";
 import { button, count, iconButton, once } from "./parts.js";
 import { shotFields } from "./shotform.js";
 
@@ -61,7 +61,7 @@ export function storyboardEditor(draft, { form, model, onchange, onreshape }) {
 		invite.focus();
 	}
 
-	const one = (shot, index) => h("fieldset", { class: "card planned" },
+	const one = (shot, index) => h("fieldset", { class: "card planned", "aria-labelledby": `planned-${index}` },
 		h("div", { class: "row spread" }, h("h3", { id: `planned-${index}` }, `Shot ${index + 1}`),
 			h("div", { class: "row" },
 				index > 0 && iconButton(`Move shot ${index + 1} up`, "up", { class: "small", onclick: () => move(index, index - 1) }),
@@ -76,12 +76,8 @@ export function storyboardEditor(draft, { form, model, onchange, onreshape }) {
 	const editor = () => [
 		h("div", { class: "row spread" }, h("h2", {}, "Storyboard"),
 			button("Leave it to the planner", { class: "small quiet", onclick: leave }, "close")),
-		textField({ name: "storyboard.title", label: "Title" }, draft.storyboard.title, (title) => { draft.storyboard.title = title; onchange(); }),
-		shots().map((shot, index) => {
-			const fields = one(shot, index);
-			fields.setAttribute("aria-labelledby", `planned-${index}`);
-			return fields;
-		}),
+		textField({ name: "storyboard.title", label: "Title" }, draft.storyboard.title, setter(draft.storyboard, onchange)("title")),
+		shots().map(one),
 		shots().length < MAX_SHOTS && h("div", {}, button("Add a shot", { class: "small", onclick: () => add(shots().length) }, "plus")),
 	];
 

@@ -9,18 +9,14 @@ import { poll } from "./poll.js";
 
 const EVERY_MS = 4000;
 
-/**
- * Show the versions of `job` in `root`, which is hidden while there is only one.
- *
- * @returns {function(): void} ends it
- */
+/** Show the versions of `job` in `root`, which is hidden while there is only one; returns what ends it. */
 export function mountVersions(root, job) {
 	const list = h("ol", { class: "versions" });
 	let shown = "";
 	let stop = () => {};
 	root.hidden = true;
-	fill(root, h("h2", { id: "versions-title" }, "Versions"), list);
-	root.setAttribute("aria-labelledby", "versions-title");
+	root.setAttribute("aria-label", "Versions");
+	fill(root, h("h2", {}, "Versions"), list);
 	const refresh = async () => {
 		const { jobs } = await get(`${path(job)}/versions`);
 		const state = JSON.stringify(jobs.map(({ id, status, poster_url: poster }) => [id, status, poster]));
