@@ -39,7 +39,7 @@ def patient(tmp_path_factory) -> Iterator[Trials]:
 def hasty(tmp_path_factory) -> Iterator[Trials]:
     """A server that prefers no model, waits for no memory, and soon lets go what nobody uses."""
     trials = Trials(tmp_path_factory.mktemp("hasty"), MODELS)
-    with trials.serving(max_concurrent_jobs=8, swap_patience_s=0, memory_wait_s=0.3, model_keep_alive_s=0.5):
+    with trials.serving(max_concurrent_jobs=8, swap_patience_s=0, memory_wait_s=0.3, model_keep_alive_s=1.5):
         yield trials
 
 
@@ -254,8 +254,11 @@ def test_models_that_nobody_uses_are_let_go_and_the_process_with_the_last(hasty)
 
 
 def test_one_model_is_let_go_while_another_is_used(hasty):
-    cleared(hasty).render("one")
-    hasty.render("two", 1, 2, 3, num_inference_steps=15)
+    cleared(hasty).plan(("one/render", 1, "hold"))
+    first, then = hasty.submit("one"), hasty.planned("two", 1, 2, 3, num_inference_steps=50)
+    hasty.go()                              # so that nothing is idle between the two
+    for job in (first, then):
+        hasty.server.wait(job)
     assert "unload one" in hasty.journal("unload")
     assert "unload two" not in hasty.journal("unload")
 

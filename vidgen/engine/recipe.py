@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from vidgen import __version__
+from vidgen.engine.starts import starts_of
 from vidgen.media import ffmpeg
 from vidgen.registry import Model
 from vidgen.settings import Settings
@@ -44,7 +45,7 @@ def determinants(
         "effective": effective,
         "storyboard": {
             "title": job.storyboard.title,
-            "shots": [_shot(shot, images) for shot in job.storyboard.shots],
+            "shots": _shots(job, model, images),
         } if job.storyboard else None,
         "encoder": encoder(settings),
     }
@@ -103,6 +104,14 @@ def _named(model: Model) -> dict[str, Any]:
     versions = dict(model.backend.versions()) if model.backend else {}
     revision = model.backend.revision(model.card) if model.backend else None
     return {"id": model.id, "revision": revision, "versions": versions}
+
+
+def _shots(job: Job, model: Model, images: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Each says where it starts from; not where the model's card is gone, since that depends on what it can do."""
+    shots = [_shot(shot, images) for shot in job.storyboard.shots]
+    if model.card is None:
+        return shots
+    return [shot | {"start": start} for shot, start in zip(shots, starts_of(job, model.card), strict=True)]
 
 
 def _shot(shot: Shot, images: Mapping[str, str]) -> dict[str, Any]:

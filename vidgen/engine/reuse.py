@@ -30,6 +30,7 @@ class _Made:
     folder: Path                            # of its job
     kind: StepKind
     key: str
+    asked: Mapping[str, Any]                # the parameters that it was to be rendered with
 
     @property
     def how(self) -> Mapping[str, Any]:
@@ -63,19 +64,23 @@ class Reuse:
         return shots
 
     def _made(self, job: Job) -> list[_Made]:
-        """By the other versions, the newest first."""
+        """By the other versions: the parent first, since of equal keyframes its clips begin with its own; then
+        the newest.
+        """
         if job.root_id is None:
             return []
         family = self._database.read(lambda conn: jobs.versions(conn, job.root_id))
-        return [made for each in reversed(family) if each.id != job.id for made in self._made_of(each)]
+        nearest = sorted(reversed(family), key=lambda each: each.id != job.parent_id)
+        return [made for each in nearest if each.id != job.id for made in self._made_of(each)]
 
     def _made_of(self, job: Job) -> Iterator[_Made]:
         folder = self._workspace.job_dir(job.id)
         for shot in job.storyboard.shots if job.storyboard else ():
             if shot.keyframe_key is not None:
-                yield _Made(shot, folder, StepKind.KEYFRAME, shot.keyframe_key)
+                yield _Made(shot, folder, StepKind.KEYFRAME, shot.keyframe_key, job.keyframe_parameters)
             if shot.key is not None and shot.status is ShotStatus.COMPLETED:
-                yield _Made(shot, folder, StepKind.RENDER, shot.key)
+                asked = {**job.effective.parameters, **shot.parameters}
+                yield _Made(shot, folder, StepKind.RENDER, shot.key, asked)
 
     def _with_own_image(self, at: Attempt, shot: Shot) -> Shot:
         if (own := self._references.named(shot.keyframe_upload_id)) is None:
@@ -107,12 +112,14 @@ class Reuse:
     def _alike(
         self, made: Sequence[_Made], kind: StepKind, spec: RenderSpec, model: Model, image_sha256: str | None
     ) -> Iterator[_Made]:
-        """What *spec* would give. A clip that was changed to fit the memory is only for those who allow that."""
+        """What *spec* would give. A clip that was changed to fit the memory is only for those who allow that, and who
+        ask for what was asked for then.
+        """
         keys: dict[str, str] = {}
         for each in made:
             if each.kind is not kind:
                 continue
-            how = each.how if spec.adapt else {}
+            how = each.how if spec.adapt and each.asked == spec.parameters else {}
             named = recipe.canonical(how.get("parameters", {}))
             if named not in keys:
                 keys[named] = recipe.clip_key(recipe.as_made(spec, how), model, self._settings, image_sha256)
