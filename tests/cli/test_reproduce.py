@@ -94,6 +94,20 @@ def test_equal_frames_in_another_file_are_equal(vidgen, video, tmp_path):
     assert "model.versions.freetypo" in done.out
 
 
+def test_each_shot_starts_from_what_it_started_from(vidgen, server, tmp_path):
+    """From text, from a keyframe that was drawn for it, and from an image of its own, with the job's focus."""
+    with PHOTO.open("rb") as photo:
+        uploaded = server.post("/api/v1/upload", files={"file": ("photo.jpg", photo)}).json()["file_id"]
+    shots = [
+        {"description": "Waves"}, {"description": "Foam", "keyframe_prompt": "A wave"},
+        {"description": "The boat", "keyframe_image": uploaded},
+    ]
+    job = server.wait(server.submit(storyboard={"title": "Sea", "shots": shots}, focus=[0.1, 0.9]))
+    video = tmp_path / "starts.mp4"
+    video.write_bytes(server.get(job["output_video_url"]).content)
+    assert vidgen("reproduce", video, "--keyframe", f"3={PHOTO}").out.startswith("equal: every byte")
+
+
 def test_a_shots_own_image_is_asked_for(vidgen, server, tmp_path):
     with PHOTO.open("rb") as photo:
         uploaded = server.post("/api/v1/upload", files={"file": ("photo.jpg", photo)}).json()["file_id"]

@@ -7,6 +7,7 @@ from tests.engine.family import PLACES, assert_same, board, edit, made, steps
 from tests.engine.test_engine import upload
 from vidgen.errors import Conflict, NotFound
 from vidgen.request import EditRequest
+from vidgen.store import jobs
 from vidgen.types import JobStatus, ShotStatus
 
 
@@ -53,6 +54,38 @@ def test_a_job_that_was_never_planned_is_planned_when_it_is_retried(start):
     assert (done.seed, len(done.storyboard.shots)) == (first.seed, 2)
     assert done.request["style_preferences"] == {"mood": "calm"}
     assert wait(engine, own_again.id).storyboard.shots[0].description == "a hill"
+
+
+def test_a_job_of_an_older_server_is_edited_and_retried(start):
+    """What the migration added is null, and what a request may say by now was not said."""
+    engine = start()
+    done = made(engine, PLACES[:2], continuity="chain")
+    engine.pause()
+    waiting, _ = engine.submit(ask(storyboard=board("a hill", "a lake")))
+    engine.cancel(waiting.id)
+    engine.resume()
+    engine._database.write(lambda tx: [_as_older(tx, job) for job in (done, waiting)])
+    second = edit(engine, engine.job(done.id), shots=[{"id": "shot_002", "seed": 1}])
+    assert steps(engine, second) == {"render_001", "render_002", "assemble"}, "older clips have older keys"
+    third = edit(engine, second, title="Another day")
+    assert steps(engine, third) == {"assemble"}
+    again, _ = engine.retry(waiting.id)
+    assert [shot.description for shot in wait(engine, again.id).storyboard.shots] == ["a hill", "a lake"]
+    assert engine.recipe(done.id)["recipe"]["seed"] == done.seed
+
+
+def _as_older(tx, job) -> None:
+    shots = [
+        {name: value for name, value in shot.items() if name not in ("parameters", "keyframe_prompt", "keyframe_image")}
+        for shot in job.request["storyboard"]["shots"]
+    ]
+    request = {**job.request, "storyboard": {**job.request["storyboard"], "shots": shots}}
+    jobs.update(tx, job.id, request=request, root_id=None, sheet=None, reused=None)
+    for index in range(len(shots)):
+        jobs.update_shot(
+            tx, job.id, index, key="of then", keyframe_key=None, frames=None, parameters=None, keyframe_prompt=None,
+            keyframe_upload_id=None,
+        )
 
 
 # a new version with a new plan

@@ -2,11 +2,20 @@
 
 import pytest
 
-from tests.engine.conftest import ask, make_engine, wait
-from tests.engine.family import PLACES, board, made
+from tests.engine.conftest import ask, make_engine
+from tests.engine.family import board, made
 from tests.engine.test_engine import KEYFRAMED, upload
 from vidgen.errors import Conflict, InvalidInput
 from vidgen.request import EditRequest
+
+
+@pytest.fixture(scope="module")
+def completed(tmp_path_factory):
+    """An engine whose only job has two shots and is done, and that job."""
+    engine = make_engine(tmp_path_factory.mktemp("workspace"))
+    engine.start()
+    yield engine, made(engine, ["a hill", "a lake"])
+    engine.close(0)
 
 
 @pytest.mark.parametrize(("change", "fields"), [
@@ -27,19 +36,21 @@ from vidgen.request import EditRequest
      ["shots.0.keyframe_prompt", "shots.0.keyframe_image"]),
     ({"order": ["shot_002", {"description": "d", "duration_seconds": 0.001}]}, ["order.1.duration_seconds"]),
 ])
-def test_a_change_that_cannot_be_made_is_refused_by_the_clients_own_field(start, change, fields):
-    engine = start()
-    engine.pause()
-    first, _ = engine.submit(ask(storyboard=board("a hill", "a lake")))
-    with pytest.raises(Conflict) as early:
-        engine.edit(first.id, EditRequest(**change))
-    assert early.value.code == "not_ended"
-    engine.resume()
-    wait(engine, first.id)
+def test_a_change_that_cannot_be_made_is_refused_by_the_clients_own_field(completed, change, fields):
+    engine, first = completed
     with pytest.raises(InvalidInput) as refused:
         engine.edit(first.id, EditRequest(**change))
     assert [f.field for f in refused.value.fields] == fields
     assert engine.jobs(page=1, page_size=1)[1] == 1
+
+
+def test_what_has_not_ended_is_not_edited(start):
+    engine = start()
+    engine.pause()
+    first, _ = engine.submit(ask(storyboard=board("a hill", "a lake")))
+    with pytest.raises(Conflict) as early:
+        engine.edit(first.id, EditRequest(shots=[{"id": "shot_002", "seed": 1}]))
+    assert early.value.code == "not_ended"
 
 
 @pytest.mark.parametrize(("values", "field"), [

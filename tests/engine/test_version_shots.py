@@ -2,8 +2,7 @@
 
 import pytest
 
-from tests.engine.conftest import ask, wait
-from tests.engine.family import PLACES, assert_same, board, edit, file, keyframed, made, mover, steps
+from tests.engine.family import PLACES, assert_same, edit, file, keyframed, made, mover, steps
 from tests.engine.test_engine import upload
 from vidgen.store import jobs
 
@@ -78,3 +77,24 @@ def test_a_clip_that_was_changed_to_fit_is_only_for_those_who_allow_that(start, 
     second = edit(engine, engine.job(first.id), shots=[{"id": "shot_002", "seed": 1}])
     assert steps(engine, second) == done | {"assemble"}
     assert second.storyboard.shots[0].made == (as_if["made"] if fit == "adapt" else {})
+
+
+def test_what_was_changed_to_fit_stands_for_what_was_asked_then(start):
+    engine = start()
+    first = made(engine, ["a hill", {"description": "a lake", "parameters": {"motion_bucket_id": 10}}], fit="adapt")
+    as_if = {"parameters": {}, "made": {"render": {"mode": "group", "parameters": {"motion_bucket_id": 10}}}}
+    engine._database.write(lambda tx: jobs.update_shot(tx, first.id, 1, **as_if))
+    second = edit(engine, engine.job(first.id), shots=[{"id": "shot_002", "parameters": {"motion_bucket_id": 20}}])
+    assert steps(engine, second) == {"render_002", "assemble"}
+
+
+def test_the_recipe_says_where_each_shot_starts(start):
+    """A keyframe for one shot alone, and one for each, are two videos."""
+    engine = start()
+    shots = ["a hill", {"description": "a lake", "keyframe_prompt": "a red lake"},
+             {"description": "a town", "keyframe_image": upload(engine).id}]
+    found = [
+        [shot["start"] for shot in engine.recipe(made(engine, shots, **values).id)["recipe"]["storyboard"]["shots"]]
+        for values in ({}, {"keyframe_model_id": "stub:still"}, {"continuity": "chain"})
+    ]
+    assert found == [["text", "drawn", "own"], ["drawn", "drawn", "own"], ["text", "drawn", "own"]]

@@ -132,6 +132,19 @@ def test_a_clip_whose_file_is_gone_is_rendered(start, files):
     assert steps(engine, second) == {"render_001", "render_002", "assemble"}
 
 
+def test_of_equal_keyframes_the_parents_is_taken_with_its_clip(start, tmp_path):
+    """A hosted image model may draw the same words twice, and differently."""
+    engine = keyframed(start, tmp_path)
+    first = mover(engine, PLACES[:2])
+    second = edit(engine, first, shots=[{"id": "shot_002", "seed": 1}])
+    other = tmp_path / "other.png"
+    other.write_bytes(file(engine, first, 1, "keyframe").read_bytes())
+    other.replace(file(engine, second, 0, "keyframe"))
+    third = edit(engine, first, shots=[{"id": "shot_002", "seed": 2}])
+    assert steps(engine, third) == {"keyframe_002", "render_002", "assemble"}
+    assert_same(engine, third, first, {0: 0}, ("video", "keyframe"))
+
+
 def test_frames_are_kept_over_versions(start):
     engine = start()
     first = made(engine, PLACES[:2], save_frames=True)

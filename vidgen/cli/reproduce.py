@@ -66,16 +66,21 @@ def request_of(
     :param reference: the upload that is the reference image.
     :param keyframes: uploads that are shots' first images, by the shot's number from 1.
     """
-    effective, drawn = recipe["effective"], recipe["keyframe_model"]
-    images = keyframes or {}
+    effective, images = recipe["effective"], keyframes or {}
     shots = [_shot(shot, effective, images.get(i)) for i, shot in enumerate(recipe["storyboard"]["shots"], 1)]
     return given(
         user_prompt=recipe["prompt"], style_preferences=recipe["style_preferences"], model_id=recipe["model"]["id"],
         seed=recipe["seed"], **{name: effective[name] for name in EFFECTIVE}, continuity=recipe["continuity"],
         storyboard={"title": recipe["storyboard"]["title"], "shots": shots},
-        keyframe_model_id=drawn["id"] if drawn else None, keyframe_parameters=recipe["keyframe_parameters"],
-        reference_image=reference, focus=recipe["focus"] if reference else None,
+        keyframe_model_id=_keyframe_model_id(recipe), keyframe_parameters=recipe["keyframe_parameters"],
+        reference_image=reference, focus=recipe["focus"] if reference or images else None,
     )
+
+
+def _keyframe_model_id(recipe: Mapping[str, Any]) -> str | None:
+    """The model that drew keyframes, unless some shots had none: named, it would draw those too."""
+    others = {shot.get("start") for shot in recipe["storyboard"]["shots"]} & {"text", "reference"}
+    return None if others or recipe["keyframe_model"] is None else recipe["keyframe_model"]["id"]
 
 
 def _shot(shot: Mapping[str, Any], effective: Mapping[str, Any], keyframe: str | None) -> dict[str, Any]:
