@@ -59,13 +59,18 @@ def test_the_contracts_routes_are_described(described):
         "GET /api/v1/jobs/{job_id}/events", "GET /api/v1/jobs/{job_id}/video", "GET /api/v1/queue",
         "POST /api/v1/queue/pause", "POST /api/v1/queue/resume", "POST /api/v1/storyboards", "POST /api/v1/upload",
         "GET /api/v1/gpu", "POST /api/v1/gpu/release", "GET /videos/{job_id}/{file}", "POST /api/v1/session",
-        "DELETE /api/v1/session",
+        "DELETE /api/v1/session", "POST /api/v1/jobs/{job_id}/edits", "POST /api/v1/jobs/{job_id}/retry",
+        "GET /api/v1/jobs/{job_id}/versions",
+        "POST /v1/videos", "GET /v1/videos", "GET /v1/videos/{video_id}", "DELETE /v1/videos/{video_id}",
+        "GET /v1/videos/{video_id}/content", "POST /v1/videos/{video_id}/remix", "POST /v1/videos/edits",
+        "POST /v1/videos/extensions", "POST /v1/videos/characters", "GET /v1/videos/characters/{character_id}",
+        "GET /v1/models", "GET /v1/models/{model_id}",
     }
 
 
 def test_errors_are_described_as_they_are(described):
-    problem = {"$ref": "#/components/schemas/Problem"}
     for name, operation in operations(described):
+        problem = {"$ref": f"#/components/schemas/{'OpenAIProblem' if ' /v1/' in name else 'Problem'}"}
         errors = {status: said for status, said in operation["responses"].items() if status >= "400"}
         assert {"401", "403", "413", "500"} <= errors.keys(), name
         assert "422" not in errors
