@@ -209,7 +209,6 @@ class Job:
     cancel_requested: bool
     parent_id: str | None = None            # the job that this one is a new version of
     root_id: str | None = None              # the first of its versions; None where it is that itself
-    sheet: str | None = None                # its contact sheet, a file's name
     reused: Mapping[str, Sequence[int]] = field(default_factory=dict)   # the shots that an earlier version has, by step
     started_at: float | None = None
     ended_at: float | None = None

@@ -1,6 +1,7 @@
 """What is made beside a video, as the API gives it: its contact sheet, and its frames where a job keeps them."""
 
 import io
+from concurrent.futures import ThreadPoolExecutor
 from zipfile import ZipFile
 
 import pytest
@@ -31,6 +32,16 @@ def test_a_finished_job_has_a_contact_sheet(server, finished):
     assert (answer.status_code, answer.headers["content-type"]) == (200, "image/jpeg")
     with Image.open(io.BytesIO(answer.content)) as sheet:
         assert sheet.size == (3 * 64, 3 * 64)                       # 9 of 10 frames
+
+
+def test_it_is_drawn_when_it_is_first_asked_for_and_once(server):
+    job = server.wait(server.submit())
+    drawn = server.workspace / "videos" / job["id"] / "sheet.jpg"
+    assert not drawn.exists()
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(server.get, [job["sheet_url"]] * 4))
+    assert {(answer.status_code, answer.headers["ETag"]) for answer in answers} == {(200, answers[0].headers["ETag"])}
+    assert answers[0].content == drawn.read_bytes()
 
 
 def test_the_sheet_is_there_once_the_video_is(server, held):

@@ -22,7 +22,7 @@ from imageio_ffmpeg import get_ffmpeg_exe
 from PIL import Image
 
 ENDED = ("completed", "failed", "cancelled")
-FINAL, SHEET = "final_output.mp4", "sheet.jpg"
+FINAL = "final_output.mp4"
 
 LOST = "acknowledged jobs lost"
 TWICE = "jobs finished twice"
@@ -220,9 +220,8 @@ def _torn(workspace: Path, found: Findings) -> Iterator[Fault]:
         if clip is None:
             yield Fault(TORN, f"{job_id} shot {index} is completed and has no clip")
     for job_id, status in found.jobs.items():
-        for name in (FINAL, SHEET):
-            if status == "completed" and (job_id, name) not in found.files:
-                yield Fault(TORN, f"{job_id} is completed and has no {name}")
+        if status == "completed" and (job_id, FINAL) not in found.files:
+            yield Fault(TORN, f"{job_id} is completed and has no video")
     for (job_id, index), shot in found.shots.items():
         if shot["frames"] and (job_id, shot["frames"]) not in found.files:
             yield Fault(TORN, f"{job_id} shot {index} has no {shot['frames']}")

@@ -62,7 +62,7 @@ def test_a_file_that_lost_its_end_is_torn(workspace, name, cut):
     assert kinds(examine(workspace).faults) == {TORN}
 
 
-@pytest.mark.parametrize("name", ["shot_001.mp4", "shot_002_frames.zip", "sheet.jpg"])
+@pytest.mark.parametrize("name", ["shot_001.mp4", "shot_002_frames.zip", FINAL])
 def test_a_finished_job_without_one_of_its_files_is_torn(workspace, name):
     path, = workspace.rglob(name)
     path.unlink()

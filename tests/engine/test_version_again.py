@@ -80,7 +80,7 @@ def _as_older(tx, job) -> None:
         for shot in job.request["storyboard"]["shots"]
     ]
     request = {**job.request, "storyboard": {**job.request["storyboard"], "shots": shots}}
-    jobs.update(tx, job.id, request=request, root_id=None, sheet=None, reused=None)
+    jobs.update(tx, job.id, request=request, root_id=None, reused=None)
     for index in range(len(shots)):
         jobs.update_shot(
             tx, job.id, index, key="of then", keyframe_key=None, frames=None, parameters=None, keyframe_prompt=None,

@@ -174,7 +174,7 @@ def get_video(request: Request, engine: EngineHere, job_id: JobId) -> Response:
 
 @router.get(
     "/videos/{job_id}/{file}", summary="A file that a job's answers name", response_class=Response,
-    responses=errors(404, 416) | FILE, openapi_extra=CONDITIONS,
+    responses=errors(404, 416, 507) | FILE, openapi_extra=CONDITIONS,
 )
 def get_file(
     request: Request, engine: EngineHere, job_id: JobId,

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from vidgen.api.errors import timestamp
 from vidgen.engine.queue import QueueView
+from vidgen.engine.sheets import CONTACT_SHEET
 from vidgen.engine.steps import FINAL, POSTER
 from vidgen.store.jobs import TimedJob
 from vidgen.types import CameraMove, GenerationMode, Job, JobStatus, Shot, ShotStatus, Storyboard, Upload
@@ -154,7 +155,8 @@ class JobAnswer(Answer):
             keyframe_parameters=dict(job.keyframe_parameters), current_step=job.current_step,
             progress_percentage=job.progress,
             output_video_url=file_url(job.id, FINAL) if done else None,
-            poster_url=file_url(job.id, POSTER) if done else None, sheet_url=file_url(job.id, job.sheet),
+            poster_url=file_url(job.id, POSTER) if done else None,
+            sheet_url=file_url(job.id, CONTACT_SHEET) if done else None,
             storyboard=StoryboardAnswer.of(job.storyboard, job.id) if job.storyboard else None,
             error_message=job.error_message, error_code=job.error_code, position=job.position,
             eta_seconds=job.eta_seconds, estimated_start=time_of(job.estimated_start), parent_id=job.parent_id,

@@ -17,6 +17,7 @@ from vidgen.engine.events import Hub
 from vidgen.engine.footprints import Need
 from vidgen.engine.lookup import Lookup
 from vidgen.engine.queue import QueueView
+from vidgen.engine.sheets import CONTACT_SHEET
 from vidgen.engine.specs import lay_out, new_storyboard_id
 from vidgen.engine.steps import FINAL
 from vidgen.engine.vram import GpuView, ReleaseView, Vram
@@ -221,8 +222,12 @@ class Engine:
         return self.workspace.find(job_id, FINAL)
 
     def file(self, job_id: str, name: str) -> Path:
-        """A published file of the job, by the name that the job's answers use."""
-        self._found(job_id)
+        """A published file of the job, by the name that the job's answers use. A contact sheet is drawn where it is not
+        there yet.
+        """
+        job = self._found(job_id)
+        if name == CONTACT_SHEET and job.status is JobStatus.COMPLETED:
+            return self._works.sheets.of(job, self.workspace.find(job_id, FINAL))
         return self.workspace.find(job_id, name)
 
     def recipe(self, job_id: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from vidgen.engine.steps import CONTACT_SHEET, FINAL, FINAL_SHEET, POSTER
+from vidgen.engine.steps import FINAL, FINAL_SHEET, POSTER
 from vidgen.media.files import Workspace
 from vidgen.registry import Registry
 from vidgen.store import jobs, steps
@@ -37,7 +37,7 @@ class Leftovers:
     def _remove_video(self, job_id: str) -> None:
         job = self._database.read(lambda conn: jobs.get(conn, job_id))
         if job is not None and job.status is JobStatus.CANCELLED:
-            for name in (FINAL, FINAL_SHEET, POSTER, CONTACT_SHEET):
+            for name in (FINAL, FINAL_SHEET, POSTER):
                 (self._workspace.job_dir(job_id) / name).unlink(missing_ok=True)
 
     def _end(self, model_id: str, kept: Mapping[str, Any]) -> None:

@@ -36,7 +36,6 @@ from vidgen.types import EncoderSettings, EventType, Job, Shot, ShotStatus, Step
 FINAL = "final_output.mp4"
 FINAL_SHEET = "final_output.json"
 POSTER = "poster.jpg"
-CONTACT_SHEET = "sheet.jpg"
 
 
 class Steps:
@@ -145,7 +144,6 @@ class Steps:
         }
 
         def outcome(tx: Tx) -> None:
-            jobs.update(tx, at.job.id, sheet=CONTACT_SHEET)
             lifecycle.complete(tx, at.step, said)
             self._forecasts.learn(tx, at.step, at.job)
 
@@ -153,18 +151,13 @@ class Steps:
 
     def _join(self, at: Attempt, determined: dict, key: str) -> None:
         """Everything that goes with the video is published before it: who adopts it finds the rest there."""
-        shots, joined, tiles = at.job.storyboard.shots, at.temporary(FINAL), at.temporary(CONTACT_SHEET)
-        found = video.join(
+        shots, joined = at.job.storyboard.shots, at.temporary(FINAL)
+        video.join(
             [at.folder / shot.video for shot in shots], joined, encoder=self._encoder, tick=at.control.heed,
             metadata={"title": at.job.storyboard.title, recipe.METADATA_KEY: recipe.canonical(determined)},
             timeout_s=self._settings.ffmpeg_timeout_s,
         )
-        video.contact_sheet(
-            joined, tiles, num_frames=found.num_frames, tick=at.control.heed,
-            timeout_s=self._settings.ffmpeg_timeout_s,
-        )
         self._write_sheet(at, determined)
-        self._workspace.publish(tiles, at.folder / CONTACT_SHEET)
         self._workspace.link(at.folder / shots[0].poster, at.folder / POSTER)
         at.control.heed()
         self._publisher.publish(at.step, joined, at.folder / FINAL, key)

@@ -23,6 +23,7 @@ from vidgen.engine.publish import Publisher
 from vidgen.engine.queue import Queue
 from vidgen.engine.references import References
 from vidgen.engine.reuse import Reuse
+from vidgen.engine.sheets import Sheets
 from vidgen.engine.shots import Shots
 from vidgen.engine.steps import Steps
 from vidgen.engine.vram import Vram
@@ -50,6 +51,7 @@ class Works:
         self.previews = Previews(database, workspace)
         self.planner = Planner(settings)
         self.references = References(database, workspace)
+        self.sheets = Sheets(workspace, settings.ffmpeg_timeout_s)
         self.leftovers = Leftovers(database, registry, workspace)
         policy = Policy(settings.swap_patience_s, settings.memory_wait_s)
         self._add_device(vram, policy)

@@ -277,7 +277,7 @@ def _job(row: sa.Row, job_shots: list[Shot]) -> TimedJob:
         created_at=row.created_at, updated_at=row.updated_at, current_step=row.current_step, progress=row.progress,
         cancel_requested=row.cancel_requested, parent_id=row.parent_id, started_at=row.started_at,
         ended_at=row.ended_at, storyboard=storyboard, error_code=row.error_code, error_message=row.error_message,
-        usage=row.usage or {}, root_id=row.root_id, sheet=row.sheet, reused=row.reused or {},
+        usage=row.usage or {}, root_id=row.root_id, reused=row.reused or {},
         rank=row.rank, lane=Lane(row.lane) if row.lane else None, forecast=row.forecast,
     )
 

@@ -39,7 +39,6 @@ jobs = sa.Table(
     sa.Column("forecast_s", sa.Float),                      # of its render lane's time, without loading; null: unknown
     sa.Column("lane", sa.Text),                             # that its renders run on
     sa.Column("root_id", sa.Text),                          # the first of its versions; null where it is that itself
-    sa.Column("sheet", sa.Text),                            # the contact sheet, a file name in the job's folder
     sa.Column("reused", sa.JSON),                           # the shots that earlier versions made, by the kind of step
     sa.Index("jobs_by_rank", "status", "rank", "seq", "lane", "forecast_s"),
     sa.Index("jobs_by_status", "status", "seq"),

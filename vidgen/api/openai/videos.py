@@ -26,8 +26,8 @@ from vidgen.api.openai.translate import (
 )
 from vidgen.api.openai.wire import DeletedVideo, Video, VideoId, VideoPage, openai_errors, poll_after
 from vidgen.engine.engine import Engine
+from vidgen.engine.sheets import CONTACT_SHEET
 from vidgen.engine.steps import POSTER
-from vidgen.errors import NotFound
 from vidgen.store.jobs import TimedJob
 
 router = APIRouter(prefix="/v1/videos", tags=["OpenAI"], route_class=StrictRoute)
@@ -139,7 +139,7 @@ async def delete_video(engine: EngineHere, slow: Slow, video_id: VideoId) -> Del
 
 @router.get(
     "/{video_id:video_id}/content", summary="Download a video, its poster or its contact sheet",
-    response_class=Response, responses=openai_errors(400, 404, 409, 416) | CONTENT, openapi_extra=CONDITIONS,
+    response_class=Response, responses=openai_errors(400, 404, 409, 416, 507) | CONTENT, openapi_extra=CONDITIONS,
 )
 def get_content(
     request: Request, engine: EngineHere, video_id: VideoId,
@@ -147,7 +147,7 @@ def get_content(
 ) -> Response:
     path = engine.video(video_id)           # refuses the other variants too, of a video that is not ready
     if variant != "video":
-        path = engine.file(video_id, POSTER if variant == "thumbnail" else _sheet(engine, video_id))
+        path = engine.file(video_id, POSTER if variant == "thumbnail" else CONTACT_SHEET)
     return answer_file(path, request, download_as=f"{video_id}{path.suffix}")
 
 
@@ -189,12 +189,6 @@ def _remix(video_id: str, prompt: str, engine: Engine, key: str) -> TimedJob:
     with in_their_names(()):
         request = remix_request(engine, engine.job(video_id), prompt)
         return engine.submit(request, key, parent_id=video_id)[0]
-
-
-def _sheet(engine: Engine, video_id: str) -> str:
-    if (sheet := engine.job(video_id).sheet) is None:
-        raise NotFound(f"there is no contact sheet of {video_id}: it was made by a version that drew none")
-    return sheet
 
 
 def _answer(response: Response, job: TimedJob) -> Video:

@@ -12,7 +12,6 @@ down_revision = "0003"
 
 def upgrade() -> None:
     op.add_column("jobs", sa.Column("root_id", sa.Text(), nullable=True))
-    op.add_column("jobs", sa.Column("sheet", sa.Text(), nullable=True))
     op.add_column("jobs", sa.Column("reused", sa.JSON(), nullable=True))
     op.create_index("jobs_by_root", "jobs", ["root_id", "seq"], unique=False)
     op.add_column("shots", sa.Column("keyframe_key", sa.Text(), nullable=True))
