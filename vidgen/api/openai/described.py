@@ -15,7 +15,8 @@ REFERENCE = {"description": "The image that the video begins with", "anyOf": [
 FILE = {"description": "The image that the video begins with: JPEG, PNG or WebP, at most 10 MB", "anyOf": [
     {"type": "string", "format": "binary"}, *REFERENCE["anyOf"][:2],
 ]}
-PROMPT = {"prompt": JobRequest.model_json_schema()["properties"]["user_prompt"]}
+FIELDS = JobRequest.model_json_schema(ref_template="#/components/schemas/{model}")["properties"]
+PROMPT = {"prompt": FIELDS["user_prompt"]}
 SOURCE = {"type": "object", "required": ["id"], "additionalProperties": False, "properties": {"id": {
     "type": "string", "minLength": 1, "maxLength": 100}}}
 EXAMPLES = {"prompt": {"summary": "A prompt", "value": {
@@ -36,8 +37,7 @@ def _object(properties: dict[str, Any], *required: str) -> dict[str, Any]:
 
 def _create(reference: dict[str, Any]) -> dict[str, Any]:
     """The fields of a create."""
-    schema = JobRequest.model_json_schema(ref_template="#/components/schemas/{model}")["properties"]
-    ours = {name: each for name, each in schema.items() if name not in (*ELSEWHERE, "reference_image")}
+    ours = {name: each for name, each in FIELDS.items() if name not in (*ELSEWHERE, "reference_image")}
     return {
         **PROMPT,
         "model": {"type": "string", "minLength": 1, "maxLength": 100, "examples": ["stub:animatic"], "description": (
