@@ -12,12 +12,18 @@ REDRAWN = "\x1b[1A"
 
 
 def test_a_terminal_has_a_bar_for_each_shot(terminal, tmp_path):
-    one = terminal("generate", "A lighthouse. A gull.", *SMALL, "-n", "2", "-p", "slow_ms=60", "-o", "out.mp4")
+    one = terminal("generate", "A lighthouse. A gull.", *SMALL, "-n", "2", "-o", "out.mp4")
     assert one.wait() == 0
-    for words in ("shot 001", "shot 002", "render 5 of 5", "━", "100%", "Complete", "completed", "out.mp4"):
+    for words in ("shot 001", "shot 002", "done", "━", "100%", "Complete", "completed", "out.mp4"):
         assert words in one.shown
     assert REDRAWN in one.shown and COLOUR.search(one.shown)
     assert (tmp_path / "out.mp4").stat().st_size
+
+
+def test_a_bar_says_the_step_of_its_shot(terminal, held):
+    one = terminal("watch", held(max_shots=2))
+    one.wait_for("render 1 of 5")
+    one.wait_for("waits")
 
 
 def test_no_color_leaves_bars_without_colour(terminal):
