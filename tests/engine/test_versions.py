@@ -132,6 +132,14 @@ def test_a_clip_whose_file_is_gone_is_rendered(start, files):
     assert steps(engine, second) == {"render_001", "render_002", "assemble"}
 
 
+def test_a_clip_that_lost_its_end_is_rendered(start):
+    engine = start()
+    first = made(engine, PLACES[:2])
+    os.truncate(file(engine, first, 0), 2_000)
+    second = edit(engine, first, shots=[{"id": "shot_002", "seed": 1}])
+    assert steps(engine, second) == {"render_001", "render_002", "assemble"}
+
+
 def test_of_equal_keyframes_the_parents_is_taken_with_its_clip(start, tmp_path):
     """A hosted image model may draw the same words twice, and differently."""
     engine = keyframed(start, tmp_path)

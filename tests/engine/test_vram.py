@@ -232,7 +232,7 @@ def test_a_library_older_than_pynvml_is_said(install, monkeypatch):
 
 def test_a_driver_that_hangs_keeps_one_thread_and_nobody_else(install, write):
     install(busy())
-    vram = Vram("auto", answer_wait_s=0.2)
+    vram = Vram("auto", answer_wait_s=60)
     assert vram.read().free_bytes
     write(busy(), hang="nvmlDeviceGetMemoryInfo")
     for wait_s in (0.2, 1_000, 1_000):      # whoever comes later does not wait at all
@@ -243,6 +243,19 @@ def test_a_driver_that_hangs_keeps_one_thread_and_nobody_else(install, write):
     write(busy())
     stuck[0].join(60)
     assert vram.problem() is None and vram.read().free_bytes
+
+
+def test_a_machine_without_a_thread_to_spare_is_blind_until_it_has_one(install, monkeypatch):
+    install(busy())
+    vram = Vram("auto")
+
+    def refuse(thread):
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        assert blind(reading := vram.read()) and "no thread left" in reading.problem
+    assert vram.read().problem is None
 
 
 def test_many_may_read_at_once(install):

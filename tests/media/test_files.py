@@ -175,9 +175,10 @@ def test_a_link_is_the_same_file_under_another_name(workspace):
     assert sorted(p.name for p in workspace.job_dir(JOB).iterdir()) == ["poster.jpg", "shot_001.jpg"]
 
 
-def test_a_link_is_a_copy_where_there_are_no_links(workspace, monkeypatch):
+@pytest.mark.parametrize("number", [errno.EPERM, errno.ENOSYS, errno.ENOTSUP, errno.EMLINK])
+def test_a_link_is_a_copy_where_there_are_no_links(workspace, monkeypatch, number):
     def refuse(source, target):
-        raise OSError(errno.EPERM, "no links here")
+        raise OSError(number, "no links here")
 
     monkeypatch.setattr(os, "link", refuse)
     source = put(workspace, "shot_001.jpg", b"poster")

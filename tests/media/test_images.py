@@ -261,6 +261,29 @@ def test_a_jpeg_with_too_many_scans(refuse):
     refuse(data[:-2] + data[last:-2] * imageparts.MAX_SCANS + data[-2:], "broken_image")
 
 
+@pytest.mark.parametrize("rest", [b"", b"\0"], ids=["cut", "data"])
+def test_a_jpeg_of_fill_bytes(refuse, rest):
+    """Looked through anew from each of its bytes, a run of them takes days, and nothing else runs meanwhile."""
+    data = encoded(picture(), format="JPEG")
+    start = data.rindex(b"\xff\xda")
+    scan = start + 2 + int.from_bytes(data[start + 2:start + 4])
+    refuse(data[:scan] + b"\xff" * (MAX_UPLOAD_BYTES - scan - 1) + rest, "broken_image")
+
+
+def test_fill_bytes_before_a_marker(take):
+    data = encoded(picture(), format="JPEG", progressive=True)
+    start = data.rindex(b"\xff\xda")
+    filled = data[:start] + b"\xff" * 1_000 + data[start:-2] + b"\xff" * 1_000 + data[-2:]
+    assert_close(take(filled), take(data))
+
+
+@pytest.mark.parametrize("where", ["before", "between"])
+def test_a_jpeg_of_too_many_segments(refuse, where):
+    data = encoded(picture(), format="JPEG", progressive=True)
+    at = 2 if where == "before" else data.rindex(b"\xff\xda")
+    refuse(data[:at] + b"\xff\xfe\0\2" * imageparts.MAX_CHUNKS + data[at:], "broken_image")
+
+
 def test_a_png_of_too_many_chunks(refuse):
     data = encoded(picture(), format="PNG")
     refuse(data[:33] + png((b"junk", b""))[8:] * imageparts.MAX_CHUNKS + data[33:], "broken_image")

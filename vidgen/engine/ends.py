@@ -6,8 +6,9 @@ import time
 from vidgen.engine import lifecycle
 from vidgen.engine.lanes import Lanes
 from vidgen.engine.leftovers import Leftovers
+from vidgen.engine.lookup import existing
 from vidgen.engine.queue import Queue
-from vidgen.errors import Conflict
+from vidgen.errors import Conflict, NotFound
 from vidgen.media.files import Workspace
 from vidgen.store import jobs, steps
 from vidgen.store.database import Database
@@ -37,9 +38,10 @@ class Ends:
         """What runs is told to stop; the job is ``cancelled`` once it has.
 
         :raises Conflict: where it has completed or failed.
+        :raises NotFound: where it was deleted meanwhile.
         """
         def work(tx: Tx) -> None:
-            lifecycle.request_cancel(tx, jobs.get(tx.conn, job.id) or job)
+            lifecycle.request_cancel(tx, existing(tx.conn, job.id))
             self._queue.admit(tx)
 
         self._database.write(work)
@@ -66,7 +68,7 @@ class Ends:
     def _cancel_if_open(self, job: Job) -> None:
         try:
             self.cancel(job)
-        except Conflict:
+        except (Conflict, NotFound):
             log.debug("job %s ended before it could be cancelled", job.id)
 
     def _wait_until_still(self, job_id: str, timeout_s: float) -> bool:

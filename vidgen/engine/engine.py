@@ -15,7 +15,7 @@ from vidgen.engine import lifecycle, recipe
 from vidgen.engine.ends import STOP_WAIT_S
 from vidgen.engine.events import Hub
 from vidgen.engine.footprints import Need
-from vidgen.engine.lookup import Lookup
+from vidgen.engine.lookup import Lookup, existing
 from vidgen.engine.queue import QueueView
 from vidgen.engine.sheets import CONTACT_SHEET
 from vidgen.engine.specs import lay_out, new_storyboard_id
@@ -49,6 +49,7 @@ class Engine:
         self.hub = Hub()
         self._vram = vram or Vram(settings.gpu_device)
         self._hurry = threading.Event()
+        self._pausing = threading.Lock()
         self._ready = False
 
     # life
@@ -191,8 +192,8 @@ class Engine:
 
         :raises Conflict: where it has ended.
         """
-        job = self._found(job_id)
-        self._database.write(lambda tx: lifecycle.set_priority(tx, job, priority, self.settings.age_s))
+        age_s = self.settings.age_s
+        self._database.write(lambda tx: lifecycle.set_priority(tx, existing(tx.conn, job_id), priority, age_s))
         return self.job(job_id)
 
     # queue
@@ -222,9 +223,7 @@ class Engine:
         return self.workspace.find(job_id, FINAL)
 
     def file(self, job_id: str, name: str) -> Path:
-        """A published file of the job, by the name that the job's answers use. A contact sheet is drawn where it is not
-        there yet.
-        """
+        """A published file of the job, by the name that its answers use; a contact sheet is drawn where none is."""
         job = self._found(job_id)
         if name == CONTACT_SHEET and job.status is JobStatus.COMPLETED:
             return self._works.sheets.of(job, self.workspace.find(job_id, FINAL))
@@ -294,5 +293,6 @@ class Engine:
                 return
 
     def _pause(self, paused: bool) -> None:
-        self._works.queue.pause(paused)
-        self._works.lanes.pause(paused)
+        with self._pausing:
+            self._works.queue.pause(paused)
+            self._works.lanes.pause(paused)

@@ -1,12 +1,13 @@
 """Whether a job fits on this device, in which mode it would be rendered now, and what would fit where it does not."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from vidgen.engine.accepted import Accepted
 from vidgen.engine.device import Device
 from vidgen.engine.footprints import Footprints, Need
 from vidgen.engine.forecast import Fit
+from vidgen.engine.outline import digest
 from vidgen.engine.schedule import Option, Resident, Room, never_fits
 from vidgen.engine.specs import bare_spec
 from vidgen.registry import Model, Registry
@@ -23,19 +24,19 @@ class Fitting:
         self._registry = registry
 
     def fit(self, accepted: Accepted) -> Fit:
-        """How the job fits: its video model's mode, and of its models the largest peak. Where it never will fit,
-        ``reason`` has the numbers and what would.
+        """How the job fits: its video model's mode, and of its models the largest peak, each for the shot that needs
+        most. Where one never will fit, ``reason`` has the numbers and what would; where one has to wait, it says so.
         """
-        largest = {model.id: (model, spec) for model, spec in sorted(accepted.renders(), key=_frames)}
-        fits = {
-            model.id: self._fit(model, spec, "model_id" if model is accepted.model else "keyframe_model_id")
-            for model, spec in largest.values() if _on_gpu(model)
-        }
-        if (misfit := next((fit for fit in fits.values() if not fit.fits), None)) is not None:
-            return misfit
-        highest = max(fits.values(), key=lambda fit: fit.peak_bytes or 0, default=Fit())
+        room, residents, fits = self._device.room(), self._device.residents(), {}
+        for model, spec in sorted(_unlike(accepted.renders()), key=self._needed, reverse=True):
+            field = "model_id" if model is accepted.model else "keyframe_model_id"
+            fit = self._fit(model, spec, field, room, residents)
+            if not fit.fits:
+                return fit
+            fits.setdefault(model.id, fit)
+        tightest = max(fits.values(), key=lambda fit: (fit.reason is not None, fit.peak_bytes or 0), default=Fit())
         mode = fits[accepted.model.id].mode if accepted.model.id in fits else None
-        return replace(highest, mode=mode)
+        return replace(tightest, mode=mode)
 
     def needs(self, model: Model) -> dict[str, Need]:
         """What a shot at the model's defaults needs, by loading mode; nothing where it does not run on the device."""
@@ -44,12 +45,15 @@ class Fitting:
         spec = _default_spec(model)
         return {mode: self._footprints.need(model, spec, mode) for mode in model.backend.modes(model.card)}
 
-    def _fit(self, model: Model, spec: RenderSpec, field: str) -> Fit:
-        room = self._device.room()
+    def _needed(self, render: tuple[Model, RenderSpec]) -> int:
+        """What a render takes in the mode that is tried first."""
+        return self._footprints.options(*render)[0].peak_bytes
+
+    def _fit(self, model: Model, spec: RenderSpec, field: str, room: Room, residents: list[Resident]) -> Fit:
         options = self._footprints.options(model, spec)
         if (problem := never_fits(options, room)) is not None:
             return Fit(fits=False, reason=f"{problem}; {self._alternative(model, spec, room)}", field=field)
-        option = _now(model.id, options, room, self._device.residents())
+        option = _now(model.id, options, room, residents)
         if option is None:
             return Fit(fits=True, reason="it has to wait until others give memory back")
         source = "measured" if self._footprints.need(model, spec, option.mode).measured else "estimated"
@@ -82,8 +86,11 @@ def _on_gpu(model: Model) -> bool:
     return model.card is not None and model.backend is not None and model.backend.lane is Lane.GPU
 
 
-def _frames(render: tuple[Model, RenderSpec]) -> int:
-    return render[1].num_frames
+def _unlike(renders: Iterable[tuple[Model, RenderSpec]]) -> Iterable[tuple[Model, RenderSpec]]:
+    """Those on the device, of equal ones one. The shots of a job differ in their frames and parameters alone."""
+    return {
+        (model.id, spec.num_frames, digest(spec.parameters)): (model, spec) for model, spec in renders if _on_gpu(model)
+    }.values()
 
 
 def _default_spec(model: Model) -> RenderSpec:

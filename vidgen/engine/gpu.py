@@ -197,9 +197,10 @@ class GpuLane:
         return ReleaseView(freed, models, waits_for)
 
     def _release_waits_for(self) -> str | None:
-        for step, _ in self._running[:1]:
-            return f"job {step.job_id}, which is being rendered"
-        return None if self._released.wait(RELEASE_WAIT_S) else "what is being finished"
+        if self._running or not self._released.wait(RELEASE_WAIT_S):
+            rendered = [f"job {step.job_id}, which is being rendered" for step, _ in self._running[:1]]
+            return rendered[0] if rendered else "what is being finished"
+        return None
 
     # inside
 

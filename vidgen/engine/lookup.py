@@ -2,11 +2,23 @@
 own way.
 """
 
+import sqlalchemy as sa
+
 from vidgen.engine.outlook import Outlook
 from vidgen.errors import NotFound
 from vidgen.store import jobs, listing
 from vidgen.store.database import Database
 from vidgen.store.jobs import TimedJob
+
+
+def existing(conn: sa.Connection, job_id: str) -> TimedJob:
+    """The job as it stands.
+
+    :raises NotFound: where there is none.
+    """
+    if (job := jobs.get(conn, job_id)) is None:
+        raise NotFound(f"there is no job {job_id!r}")
+    return job
 
 
 class Lookup:
@@ -19,9 +31,7 @@ class Lookup:
 
         :raises NotFound: where there is none.
         """
-        if (job := self._database.read(lambda conn: jobs.get(conn, job_id))) is None:
-            raise NotFound(f"there is no job {job_id!r}")
-        return job
+        return self._database.read(lambda conn: existing(conn, job_id))
 
     def versions(self, job_id: str) -> list[TimedJob]:
         """The job, what it is a version of, and all other versions of that, oldest first.

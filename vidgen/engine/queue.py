@@ -37,17 +37,22 @@ class Queue:
             self._door.admit(tx)
 
     def pause(self, paused: bool) -> None:
-        """Start nothing new, or go on."""
-        self.paused = paused
+        """Start nothing new, or go on. What cannot be written down changes nothing."""
+        before, self.paused = self.paused, paused
 
         def work(tx: Tx) -> None:
             state.put(tx, "paused", paused)
             self.admit(tx)
 
-        self._database.write(work)
+        try:
+            self._database.write(work)
+        except BaseException:
+            self.paused = before
+            raise
 
     def view(self) -> QueueView:
-        listed = self._database.read(lambda conn: jobs.in_order(conn, QUEUE_VIEW_JOBS))
-        queued = self._database.read(lambda conn: jobs.count(conn, JobStatus.QUEUED))
+        listed, queued = self._database.read(
+            lambda conn: (jobs.in_order(conn, QUEUE_VIEW_JOBS), jobs.count(conn, JobStatus.QUEUED))
+        )
         processing = sum(job.status is JobStatus.PROCESSING for job in listed)
         return QueueView(self.paused, listed, queued, processing)

@@ -13,7 +13,8 @@ from vidgen.engine import names, recipe, specs
 from vidgen.engine.attempt import Attempt
 from vidgen.engine.references import References
 from vidgen.engine.starts import Start, first_image, is_chained, sha256_of
-from vidgen.errors import StepFailed
+from vidgen.errors import EncodeFailed, StepFailed
+from vidgen.media import video
 from vidgen.media.files import Workspace
 from vidgen.registry import Model
 from vidgen.settings import Settings
@@ -102,7 +103,7 @@ class Reuse:
         spec = specs.render_spec(at.job, shot, at.step, image, Path())
         for each in self._alike(made, StepKind.RENDER, spec, model, sha256_of(image)):
             files = _files(at.job, each.shot, shot.id)
-            if files is not None and self._link(at, files, each):
+            if files is not None and _is_whole(each.folder / each.shot.video) and self._link(at, files, each):
                 return replace(
                     shot, status=ShotStatus.COMPLETED, key=each.key, made=_how(shot, each), video=names.clip(shot.id),
                     poster=names.poster(shot.id), frames=files.get(each.shot.frames),
@@ -155,6 +156,15 @@ def _files(job: Job, made: Shot, shot_id: str) -> dict[str, str] | None:
             return None
         files[made.frames] = names.frames(shot_id)
     return files
+
+
+def _is_whole(clip: Path) -> bool:
+    """Whether the file is there to its end; else every new version would fail where it is joined."""
+    try:
+        video.check_whole(clip)
+    except EncodeFailed:
+        return False
+    return True
 
 
 def _how(shot: Shot, made: _Made) -> dict[str, Mapping[str, Any]]:

@@ -1,9 +1,10 @@
 """Contact sheets: drawn when they are first asked for, since that decodes the whole video and few are looked at."""
 
 import threading
+from contextlib import suppress
 from pathlib import Path
 
-from vidgen.errors import EncodeFailed, NotFound
+from vidgen.errors import DiskLow, EncodeFailed, NotFound
 from vidgen.media import video
 from vidgen.media.files import Workspace
 from vidgen.store.jobs import TimedJob
@@ -33,14 +34,17 @@ class Sheets:
         return sheet
 
     def _draw(self, job: TimedJob, final: Path, sheet: Path) -> None:
-        frames = sum(shot.num_frames for shot in job.storyboard.shots)
         try:
             with self._workspace.scratch(job.id, attempt=1) as temporary:
                 tiles = temporary(sheet.name)
+                frames = video.count_frames(final, timeout_s=self._timeout_s)   # hosted models make others than planned
                 video.contact_sheet(final, tiles, num_frames=frames, timeout_s=self._timeout_s)
                 self._workspace.publish(tiles, sheet)
-        except (EncodeFailed, FileNotFoundError):
-            if final.exists():
-                raise
-            self._workspace.remove_job(job.id)      # it was deleted meanwhile
-            raise NotFound(f"job {job.id} is gone") from None
+        except (EncodeFailed, FileNotFoundError) as e:
+            if not final.exists():
+                with suppress(OSError):                 # of a job that was deleted meanwhile, the folder is made again
+                    final.parent.rmdir()
+                raise NotFound(f"the video of job {job.id} is gone") from None
+            if isinstance(e, EncodeFailed) and e.code == DiskLow.code:
+                raise DiskLow(e.detail) from e
+            raise

@@ -6,6 +6,7 @@ they are whole.
 
 import hashlib
 import json
+import logging
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -23,6 +24,7 @@ from vidgen.engine.references import References
 from vidgen.engine.reuse import Reuse
 from vidgen.engine.shots import Shots, said_of
 from vidgen.engine.starts import Start, starts_of
+from vidgen.errors import NotFound
 from vidgen.media import video
 from vidgen.media.files import Workspace
 from vidgen.registry import Registry
@@ -31,7 +33,9 @@ from vidgen.settings import Settings
 from vidgen.store import jobs, log, steps
 from vidgen.store.database import Database
 from vidgen.store.writer import Tx
-from vidgen.types import EncoderSettings, EventType, Job, Shot, ShotStatus, Step, StepKind, Storyboard
+from vidgen.types import EncoderSettings, EventType, Job, JobStatus, Shot, ShotStatus, Step, StepKind, Storyboard
+
+logger = logging.getLogger(__name__)
 
 FINAL = "final_output.mp4"
 FINAL_SHEET = "final_output.json"
@@ -78,7 +82,11 @@ class Steps:
             return leaving(done, stack.pop_all()) if isinstance(done, Later) else done
 
     def determinants(self, job: Job) -> dict:
-        """What determines the job's video, as far as it is known; see ``recipe.determinants``."""
+        """What determines the job's video, as far as it is known; see ``recipe.determinants``. Of a video that is
+        there, what was written down with it: settings, models and their versions may have changed since.
+        """
+        if job.status is JobStatus.COMPLETED and (written := self._written(job)) is not None:
+            return written
         keyframe_model = self._registry.model(job.keyframe_model_id) if job.keyframe_model_id else None
         model = self._registry.model(job.model_id)
         own = [shot.keyframe_upload_id for shot in job.storyboard.shots] if job.storyboard else []
@@ -161,6 +169,14 @@ class Steps:
         self._workspace.link(at.folder / shots[0].poster, at.folder / POSTER)
         at.control.heed()
         self._publisher.publish(at.step, joined, at.folder / FINAL, key)
+
+    def _written(self, job: Job) -> dict | None:
+        """The recipe that lies beside the job's video; None where it cannot be read."""
+        try:
+            return json.loads(self._workspace.find(job.id, FINAL_SHEET).read_text("utf-8"))["recipe"]
+        except (NotFound, OSError, ValueError, TypeError, LookupError) as e:
+            logger.warning("the recipe of %s cannot be read: %s", job.id, e)
+            return None
 
     def _write_sheet(self, at: Attempt, determined: dict) -> None:
         attempts = self._database.read(lambda conn: steps.attempts(conn, at.job.id))

@@ -85,7 +85,12 @@ class Vram:
         if not self._turn.acquire(timeout=0 if self._silent() else wait_s):
             return self._unanswered()
         self._asked = answer = SimpleQueue()
-        threading.Thread(target=self._answer, args=(ours, answer), name="nvml", daemon=True).start()
+        try:
+            threading.Thread(target=self._answer, args=(ours, answer), name="nvml", daemon=True).start()
+        except RuntimeError as e:               # the system gives no thread now; later it may
+            self._give_turn_back()
+            log.warning("NVML cannot be asked: %s", e)
+            return self._blind("the machine has no thread left to ask the NVIDIA driver")
         try:
             return answer.get(timeout=wait_s)
         except Empty:
@@ -131,8 +136,11 @@ class Vram:
             self._latest = reading, time.monotonic()
             answer.put(reading)
         finally:
-            self._asked = None
-            self._turn.release()
+            self._give_turn_back()
+
+    def _give_turn_back(self) -> None:
+        self._asked = None
+        self._turn.release()
 
     def _read(self, ours: Collection[int]) -> Reading:
         try:

@@ -272,7 +272,7 @@ def _link_or_copy(source: Path, copy: Path) -> None:
     try:
         os.link(source, copy)
     except OSError as e:
-        if e.errno not in (errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.EXDEV):
+        if e.errno not in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EXDEV):
             raise
         shutil.copyfile(source, copy)
 

@@ -11,12 +11,13 @@ from typing import Literal
 
 Kind = Literal["JPEG", "PNG", "WEBP"]
 
-MAX_CHUNKS = 50_000                 # of a PNG; encoders write 8 kB and more into each
+MAX_CHUNKS = 50_000                 # of a PNG or WebP, segments of a JPEG; encoders write 8 kB and more into most
 MAX_SCANS = 100                     # of a JPEG; progressive ones have about ten, and each costs a pass over all pixels
 
 _PNG_PIXELS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
 _PNG_START = b"\x89PNG\r\n\x1a\n"
 _MARKER = re.compile(rb"\xff+([\x01-\xcf\xd8-\xfe])")
+_NEXT_MARKER = re.compile(rb"\xff([\x01-\xcf\xd8-\xfe])")   # of any fill bytes the last: to try each takes for ever
 _SOF = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _SOS, _EOI, _APP0, _APP1, _APP14, _APP15, _COM = 0xDA, 0xD9, 0xE0, 0xE1, 0xEE, 0xEF, 0xFE
 _ORIENTATION = 0x0112
@@ -93,7 +94,7 @@ def _png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
 
 def _jpeg(data: bytes) -> Parts:
     kept, exif, size, at = [b"\xff\xd8"], b"", None, 2
-    while True:
+    for _ in range(MAX_CHUNKS):
         marker, start, end = _jpeg_segment(data, at)
         if marker == _SOS:
             break
@@ -104,7 +105,7 @@ def _jpeg(data: bytes) -> Parts:
         if marker in (_APP0, _APP14) or not (_APP1 <= marker <= _APP15 or marker == _COM):
             kept.append(data[start:end])
         at = end
-    if size is None:
+    if size is None or marker != _SOS:
         raise Malformed("there is no header")
     kept.append(data[start:_jpeg_end(data, end)])
     return Parts("JPEG", *size, orientation(exif), b"".join(kept))
@@ -123,13 +124,13 @@ def _jpeg_segment(data: bytes, at: int) -> tuple[int, int, int]:
 
 def _jpeg_end(data: bytes, at: int) -> int:
     """Where the image ends that has its first scan's data at *at*."""
-    scans = 1
-    while found := _MARKER.search(data, at):
+    scans = segments = 1
+    while found := _NEXT_MARKER.search(data, at):
         if found[1][0] == _EOI:
             return found.end()
-        scans += found[1][0] == _SOS
-        if scans > MAX_SCANS:
-            raise Malformed("there are too many scans")
+        scans, segments = scans + (found[1][0] == _SOS), segments + 1
+        if scans > MAX_SCANS or segments > MAX_CHUNKS:
+            raise Malformed("there are too many scans or segments")
         at = _jpeg_segment(data, found.start())[2]
     raise Malformed("the file ends too early")
 

@@ -141,6 +141,15 @@ def tracks(paths: Sequence[Path], *, tick: Tick = nothing, timeout_s: float = TI
     return parse_tracks(output, range(len(paths)))
 
 
+def count_frames(path: Path, *, tick: Tick = nothing, timeout_s: float = TIMEOUT_S) -> int:
+    """How many frames of the video are shown, without decoding.
+
+    :raises EncodeFailed: as :func:`tracks`.
+    """
+    track, = tracks([path], tick=tick, timeout_s=timeout_s)
+    return len(track.frames)
+
+
 def check_whole(path: Path) -> None:
     """Hold the sizes of an mp4's outermost boxes against the file's: the one way to see every cut at its end.
 

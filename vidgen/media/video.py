@@ -9,10 +9,10 @@ from vidgen.media.encode import ClipWriter, PixelFormat, frame_bytes
 from vidgen.media.extract import extract_frames
 from vidgen.media.ffmpeg import Tick, nothing
 from vidgen.media.join import join, read_metadata
-from vidgen.media.probe import Probe, inspect
+from vidgen.media.probe import Probe, check_whole, count_frames, inspect
 from vidgen.media.sheet import contact_sheet
 
 __all__ = [
-    "ClipWriter", "PixelFormat", "Probe", "Tick", "contact_sheet", "extract_frames", "frame_bytes", "inspect", "join",
-    "nothing", "read_metadata",
+    "ClipWriter", "PixelFormat", "Probe", "Tick", "check_whole", "contact_sheet", "count_frames", "extract_frames",
+    "frame_bytes", "inspect", "join", "nothing", "read_metadata",
 ]
