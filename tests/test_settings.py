@@ -35,7 +35,7 @@ def test_every_setting_of_the_example_has_a_sentence():
 
 @pytest.mark.parametrize(("name", "value"), [
     ("API_PORT", "seventy"), ("MAX_CONCURRENT_JOBS", "0"), ("LOG_LEVEL", "loud"), ("AGE_S", "-1"),
-    ("ENCODER_PRESET", "ultrafast"),
+    ("ENCODER_PRESET", "ultrafast"), ("API_HOST", ""), ("WORKSPACE_DIR", ""), ("WEIGHTS_DIR", ""),
 ])
 def test_a_bad_value_is_refused_by_name(monkeypatch, tmp_path, name, value):
     monkeypatch.chdir(tmp_path)
@@ -48,6 +48,13 @@ def test_an_unknown_name_in_the_file_is_refused_by_name(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     (tmp_path / ".env").write_text("API_PROT=8000\n")
     with pytest.raises(StartRefused, match="API_PROT"):
+        load_settings()
+
+
+def test_a_file_that_is_not_utf_8_is_said_to_be_none(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".env").write_bytes("API_PORT=8000\n".encode("utf-16"))
+    with pytest.raises(StartRefused, match=".env is not UTF-8"):
         load_settings()
 
 

@@ -13,7 +13,7 @@ from vidgen.engine.limits import refuse_contradictions
 from vidgen.engine.vram import START_WAIT_S, Vram
 from vidgen.errors import DiskLow, StartRefused
 from vidgen.media.files import Workspace
-from vidgen.registry import discover
+from vidgen.registry import Registry, discover
 from vidgen.settings import Settings, load_settings, url_of
 
 log = logging.getLogger("vidgen.main")
@@ -56,7 +56,9 @@ def serve(settings: Settings) -> None:
     try:
         bound = bound or bind(settings.api_host, settings.api_port)
         keys, key_file = keys_of(settings)
-        engine = Engine(settings, discover(settings, vram.problem), workspace, vram=vram)
+        registry = discover(settings, vram.problem)
+        refuse_default(settings.default_model, registry)
+        engine = Engine(settings, registry, workspace, vram=vram)
         engine.start()
         port = port_of(bound)
         server = Server(create_app(engine, keys), lambda: _announce(settings, port, key_file))
@@ -72,6 +74,19 @@ def serve(settings: Settings) -> None:
     finally:
         workspace.unlock()
     log.info("stopped")
+
+
+def refuse_default(model_id: str | None, registry: Registry) -> None:
+    """Refuse a default model with which no job could ever be taken. One that only cannot run now is left to say so.
+
+    :raises StartRefused: it is not there, or makes no video.
+    """
+    makes_video = {model.id: model.card is None or model.card.makes_video for model in registry.models()}
+    if model_id is None or makes_video.get(model_id):
+        return
+    what = f"{model_id} makes images, not video" if model_id in makes_video else f"there is no model {model_id!r}"
+    there = ", ".join(each for each, does in makes_video.items() if does)
+    raise StartRefused(f"bad settings:\n  DEFAULT_MODEL: {what}; there are {there}")
 
 
 def settle_garbage() -> None:

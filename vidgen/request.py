@@ -24,14 +24,16 @@ MAX_PRIORITY = 10
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED, strict=True)]
 Share = Annotated[float, Field(ge=0, le=1, strict=True)]
 Text = StringConstraints(strip_whitespace=True, min_length=1)
-StyleKey = Annotated[str, StringConstraints(min_length=1, max_length=30, pattern=r"^[A-Za-z][A-Za-z0-9_ -]*$")]
+STYLE_KEY = r"^[A-Za-z][A-Za-z0-9_ -]*$"
+StyleKey = Annotated[str, StringConstraints(min_length=1, max_length=30, pattern=STYLE_KEY)]
 StyleValue = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=80)]
 KeyframePrompt = Annotated[str, Text, Field(max_length=MAX_DESCRIPTION_CHARS)]
 UploadName = Annotated[str, Field(max_length=300)]
 SHOT_ID = r"^shot_\d{3}$"
 ShotId = Annotated[str, Field(pattern=SHOT_ID)]
 _SHOT_ID = TypeAdapter(ShotId)
-ModelId = Annotated[str, StringConstraints(max_length=100, pattern=r"^[a-z0-9][a-z0-9_-]*:[A-Za-z0-9][A-Za-z0-9._-]*$")]
+MODEL_ID = r"^[a-z0-9][a-z0-9_-]*:[A-Za-z0-9][A-Za-z0-9._-]*$"
+ModelId = Annotated[str, StringConstraints(max_length=100, pattern=MODEL_ID)]
 
 
 class Asked(BaseModel):

@@ -23,7 +23,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_file=".env", env_file_encoding="utf-8", extra="forbid", frozen=True)
 
     # the web
-    api_host: str = "127.0.0.1"
+    api_host: str = Field("127.0.0.1", min_length=1)
     api_port: int = Field(8000, ge=0, le=65535)
     enable_cors: bool = True
     cors_origins: Words = ("*",)
@@ -86,6 +86,13 @@ class Settings(BaseSettings):
     def _empty_is_none(cls, value: object) -> object:
         return None if value == "" else value
 
+    @field_validator("workspace_dir", "weights_dir", mode="before")
+    @classmethod
+    def _is_a_folder(cls, value: object) -> object:
+        if value == "":                     # to pathlib, the current folder
+            raise ValueError("must name a folder; without this line it is the default")
+        return value
+
     @cached_property
     def loopback_only(self) -> bool:
         """Whether only this machine can reach the server."""
@@ -98,12 +105,18 @@ class Settings(BaseSettings):
 def load_settings(**overrides: object) -> Settings:
     """Settings from the environment, ``.env`` and *overrides*.
 
-    :raises StartRefused: naming each bad setting.
+    :raises StartRefused: naming each bad setting, or ``.env`` where it cannot be read.
     """
     try:
         return Settings(**overrides)
+    except UnicodeDecodeError:
+        raise StartRefused(".env is not UTF-8; save it as that") from None
+    except OSError as e:
+        raise StartRefused(f".env cannot be read: {e.strerror}") from None
     except ValidationError as e:
-        lines = [f"{'.'.join(map(str, p['loc'])).upper()}: {p['msg']}" for p in e.errors()]
+        lines = [
+            f"{'.'.join(map(str, p['loc'])).upper()}: {p['msg'].removeprefix('Value error, ')}" for p in e.errors()
+        ]
         raise StartRefused("bad settings:\n  " + "\n  ".join(lines)) from None
 
 

@@ -69,8 +69,8 @@ def test_head_is_get_without_a_body(server):
         (b'{"user_prompt": "\\ud800"}', ["body"], "surrogate"),
         (b'{"user_prompt": "\xff"}', ["body"], "UTF-8"),
         (b"[" * 100_000, ["body"], "deep"),
-        (b"[]", ["body"], "dictionary"),
-        (b'"text"', ["body"], "dictionary"),
+        (b"[]", ["body"], "must be an object"),
+        (b'"text"', ["body"], "must be an object"),
         (b'{"user_prompt": "a", "parameters": ' + b'{"a":' * 40 + b"1" + b"}" * 40 + b"}", ["body"], "levels"),
     ],
 )
@@ -89,6 +89,35 @@ def test_fields_are_named_where_they_are(server):
     names = ["max_shots", "storyboard.shots.0.seed", "storyboard.shots.1.description", "no_such"]
     detail = check.error(post(server, body), 400, "invalid_input", *names)
     assert "no_such: is not a field of this request" in detail
+
+
+@pytest.mark.parametrize(("change", "field", "words"), [
+    ({"storyboard": 3}, "storyboard", "must be an object"),
+    ({"parameters": []}, "parameters", "must be an object"),
+    ({"focus": "left"}, "focus", "must be a list"),
+    ({"focus": [0, 0, 0]}, "focus", "must have at most 2 items, not 3"),
+    ({"storyboard": {"title": "t", "shots": [{"description": "a", "video_url": "/a"}]}},
+     "storyboard.shots.0.video_url", "is filled by the server; leave it out"),
+    ({"model_id": "svd-xt"}, "model_id", "must be a model's id, such as stub:animatic"),
+    ({"storyboard": {"title": "t", "shots": [{"description": "a", "id": "one"}]}},
+     "storyboard.shots.0.id", "must be a shot's id, such as shot_001"),
+    ({"style_preferences": {"a!": "b"}}, "style_preferences.a!", "must begin with a letter"),
+])
+def test_what_is_wrong_is_said_in_the_words_of_json(server, change, field, words):
+    assert f"{field}: {words}" in check.error(post(server, JOB | change), 400, "invalid_input", field)
+
+
+BODILESS = ("/api/v1/jobs/job_none/retry", "/api/v1/jobs/job_none/cancel", "/api/v1/queue/resume", "/api/v1/session")
+
+
+@pytest.mark.parametrize("path", BODILESS)
+def test_a_body_where_none_is_taken_is_not_ignored(server, path):
+    names = check.error(server.post(path, json={"seed": 3, "priority": 5}), 400, "invalid_input", "seed", "priority")
+    assert "priority: is not a field of this request" in names
+    for said in (b"seed=3", b"[1]", b'"x"', b"\xff"):
+        assert "leave it empty" in check.error(server.post(path, content=said), 400, "invalid_input", "body")
+    for nothing in (b"", b"{}", b" \n", b"null"):
+        assert server.post(path, content=nothing).status_code in (200, 404)
 
 
 def test_a_missing_field_of_a_storyboard_is_named(server):
@@ -115,8 +144,8 @@ def test_many_wrong_fields_make_a_short_answer(server):
     [
         ("page=0", "page"), ("page=-1", "page"), ("page=x", "page"), ("page=1000001", "page"), ("page=", "page"),
         ("page_size=0", "page_size"), ("page_size=101", "page_size"), ("status=done", "status"),
-        ("model_id=nocolon", "model_id"), ("q=", "q"), ("q=" + "x" * 201, "q"), ("order=random", "order"),
-        ("pages=1", "pages"), ("page=1&page=2", "page"),
+        ("model_id=nocolon", "model_id"), ("q=", "q"), ("q=" + "x" * 201, "q"), ("q=%00x", "q"),
+        ("order=random", "order"), ("pages=1", "pages"), ("page=1&page=2", "page"),
     ],
 )
 def test_query_parameters_out_of_range(server, query, field):

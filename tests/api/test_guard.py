@@ -206,6 +206,19 @@ def test_a_preflight_needs_no_key(keyed):
     assert "X-API-Key" in answer.headers["Access-Control-Allow-Headers"]
 
 
+def test_a_page_may_send_headers_of_its_own(server):
+    wanted = "x-requested-with,x-stainless-retry-count"
+    answer = server.client.options("/v1/videos", headers={
+        "Origin": "https://any.example", "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": wanted,
+    })
+    allowed = {name.strip() for name in answer.headers["Access-Control-Allow-Headers"].split(",")}
+    assert {*wanted.split(","), "Authorization"} <= allowed
+    assert "Access-Control-Request-Headers" in answer.headers["Vary"]
+    read = server.get("/v1/models", headers={"Origin": "https://any.example"})
+    assert "openai-poll-after-ms" in read.headers["Access-Control-Expose-Headers"]
+
+
 def test_a_refusal_reaches_the_page_too(keyed):
     answer = keyed.get("/api/v1/jobs", headers={"Origin": "https://any.example"})
     check.error(answer, 401, "unauthorized")

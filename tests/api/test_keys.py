@@ -4,8 +4,9 @@ import stat
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from starlette.datastructures import Headers
 
-from vidgen.api.keys import Keys, answered_subprotocol, keys_in_subprotocols, keys_of, own_key
+from vidgen.api.keys import Keys, answered_subprotocol, keys_in_headers, keys_in_subprotocols, keys_of, own_key
 from vidgen.errors import StartRefused
 from vidgen.settings import load_settings
 
@@ -53,6 +54,13 @@ def test_matching():
     keys = Keys(["alpha", "süß"], loopback_free=False)
     assert keys.match(["alpha"]) and keys.match(["x", "süß"])
     assert not keys.match([]) and not keys.match([""]) and not keys.match(["alph", "alphaa", "ALPHA"])
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
+def test_a_key_of_any_letters_is_known_as_shells_and_browsers_send_it(encoding):
+    keys = Keys(["süß"], loopback_free=False)
+    for name, said in ((b"x-api-key", "süß"), (b"authorization", "Bearer süß")):
+        assert keys.match(keys_in_headers(Headers(raw=[(name, said.encode(encoding))])))
 
 
 def test_subprotocols():

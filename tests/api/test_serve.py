@@ -13,7 +13,10 @@ import websocket
 
 from tests.server import ROOT, Server, started
 from vidgen.api.serve import bind, port_of
-from vidgen.settings import url_of
+from vidgen.errors import StartRefused
+from vidgen.main import refuse_default
+from vidgen.registry import discover
+from vidgen.settings import load_settings, url_of
 
 
 def run(folder, *command: str, **settings: object) -> subprocess.CompletedProcess:
@@ -48,6 +51,29 @@ def test_a_port_that_is_taken(tmp_path):
 def test_an_address_that_is_not_ours(tmp_path):
     ended = run(tmp_path, api_host="no.such.host.invalid")
     assert ended.returncode == 2 and "cannot listen on no.such.host.invalid" in ended.stderr
+
+
+def test_a_name_that_no_host_can_have():
+    with pytest.raises(StartRefused, match="API_HOST is no host name"):
+        bind("x" * 64 + ".example", 0)
+
+
+@pytest.mark.parametrize(("model_id", "words"), [
+    ("foo:bar", "there is no model 'foo:bar'; there are .*stub:animatic"), ("stub:still", "makes images, not video"),
+])
+def test_a_default_model_that_can_serve_no_job(model_id, words):
+    with pytest.raises(StartRefused, match=f"DEFAULT_MODEL: .*{words}"):
+        refuse_default(model_id, discover(load_settings(_env_file=None)))
+
+
+@pytest.mark.parametrize("model_id", [None, "stub:animatic", "local:svd-xt"])
+def test_a_default_model_that_may_run_one_day(model_id):
+    refuse_default(model_id, discover(load_settings(_env_file=None)))
+
+
+def test_the_default_model_is_looked_at_before_anything_is_served(tmp_path):
+    ended = run(tmp_path, api_port=0, default_model="foo:bar")
+    assert ended.returncode == 2 and "DEFAULT_MODEL" in ended.stderr and "Traceback" not in ended.stderr
 
 
 def test_a_second_server_is_told_who_holds_the_workspace(tmp_path):

@@ -1,15 +1,22 @@
 """What is made beside a video, as the API gives it: its contact sheet, and its frames where a job keeps them."""
 
+import asyncio
 import io
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from zipfile import ZipFile
 
+import httpx
 import pytest
 from PIL import Image
 
 from tests.api import check
 from tests.api.trials import events
+from vidgen.api.app import create_app
+from vidgen.engine.events import Hub
+from vidgen.settings import load_settings
 
+WAIT_S = 60
 STORYBOARD = {"title": "Lakes", "shots": [{"description": "A lake"}, {"description": "A pond"}]}
 
 
@@ -42,6 +49,39 @@ def test_it_is_drawn_when_it_is_first_asked_for_and_once(server):
         answers = list(pool.map(server.get, [job["sheet_url"]] * 4))
     assert {(answer.status_code, answer.headers["ETag"]) for answer in answers} == {(200, answers[0].headers["ETag"])}
     assert answers[0].content == drawn.read_bytes()
+
+
+class Drawing:
+    """An engine that draws for as long as it is let, and has the other files at once."""
+
+    def __init__(self, path):
+        self.settings, self.hub, self.end = load_settings(_env_file=None), Hub(), threading.Event()
+        self._path = path
+
+    def file(self, job_id, name):
+        if name == "sheet.jpg":
+            self.end.wait()
+        return self._path
+
+
+def test_however_many_sheets_are_drawn_other_files_are_served(tmp_path):
+    (path := tmp_path / "poster.jpg").write_bytes(b"poster")
+    app = create_app(engine := Drawing(path))
+
+    async def ask() -> tuple[httpx.Response, list[httpx.Response]]:
+        transport = httpx.ASGITransport(app=app)
+        async with (
+            app.router.lifespan_context(app), httpx.AsyncClient(transport=transport, base_url="http://localhost") as web
+        ):
+            sheets = asyncio.gather(*[web.get(f"/videos/job_{i}/sheet.jpg") for i in range(100)])
+            try:
+                poster = await asyncio.wait_for(web.get("/videos/job_1/poster.jpg"), WAIT_S)
+            finally:
+                engine.end.set()
+            return poster, await sheets
+
+    poster, sheets = asyncio.run(ask())
+    assert poster.content == b"poster" and {sheet.content for sheet in sheets} == {b"poster"}
 
 
 def test_the_sheet_is_there_once_the_video_is(server, held):

@@ -25,11 +25,12 @@ from vidgen.api import (
     studio,
     uploads,
 )
-from vidgen.api.calls import SlowCalls
+from vidgen.api.calls import Calls
 from vidgen.api.channels import Channels
 from vidgen.api.cors import Cors, Origins
 from vidgen.api.guard import OPEN_PATHS, Guard
 from vidgen.api.keys import Keys, keys_of
+from vidgen.api.limits import DRAWINGS, SLOW_CALLS
 from vidgen.api.openai import models as openai_models
 from vidgen.api.openai import videos as openai_videos
 from vidgen.api.openai.cursors import Cursors
@@ -72,7 +73,7 @@ def create_app(engine: Engine, keys: Keys | None = None) -> FastAPI:
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     app.state.channels = Channels(app.state.engine.hub)
-    app.state.slow = SlowCalls()
+    app.state.slow, app.state.drawing = Calls(SLOW_CALLS), Calls(DRAWINGS)
     try:
         yield
     finally:

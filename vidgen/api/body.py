@@ -8,6 +8,7 @@ import math
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine
 from contextlib import asynccontextmanager
+from itertools import islice
 from typing import Any
 
 from fastapi import Request, Response
@@ -15,24 +16,35 @@ from fastapi.routing import APIRoute
 from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
 
-from vidgen.api.limits import MAX_EXACT_FLOAT, MAX_FIELD_CHARS, MAX_JSON_DEPTH, MAX_JSON_INTEGER, MAX_NAME_CHARS
+from vidgen.api.limits import (
+    MAX_EXACT_FLOAT,
+    MAX_FIELD_CHARS,
+    MAX_FIELDS_NAMED,
+    MAX_JSON_DEPTH,
+    MAX_JSON_INTEGER,
+    MAX_NAME_CHARS,
+)
 from vidgen.errors import FieldError, InvalidInput
 from vidgen.media.files import full_disk_is_ours
 
 
 class StrictRoute(APIRoute):
-    """A route that refuses unknown query parameters and reads its JSON body strictly."""
+    """A route that refuses unknown query parameters and reads its JSON body strictly; where it takes none, it refuses
+    whatever stands in one.
+    """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
         known = {field.alias for field in self.dependant.query_params}
-        takes_json = self.body_field is not None
+        takes_json, takes_nothing = self.body_field is not None, _takes_no_body(self)
 
         async def strict(request: Request) -> Response:
             check_query(request, known)
             if takes_json:
                 request = JsonRequest(request.scope, request.receive)
                 await request.load()
+            elif takes_nothing:
+                check_nothing(await request.body())
             return await handle(request)
 
         return strict
@@ -57,6 +69,32 @@ class JsonRequest(Request):
 
     async def json(self) -> Any:
         return self.parsed
+
+
+def _takes_no_body(route: APIRoute) -> bool:
+    """Whether a body would be without effect. A route that reads one by hand describes it by hand; one that answers 501
+    refuses all that it could hold.
+    """
+    by_hand = "requestBody" in (route.openapi_extra or {})
+    return not (route.body_field or by_hand or route.status_code == 501 or "GET" in route.methods)
+
+
+def check_nothing(data: bytes) -> None:
+    """Refuse a body that says something, where none is taken.
+
+    :raises InvalidInput: naming its fields, or ``body``.
+    """
+    try:
+        said = parse_json(data) if data.strip() else None
+    except InvalidInput:
+        said = data
+    if said and isinstance(said, dict):
+        raise InvalidInput(*(
+            FieldError(name[:MAX_FIELD_CHARS], "is not a field of this request")
+            for name in islice(said, MAX_FIELDS_NAMED)
+        ))
+    if said:
+        raise _wrong("is not taken here; leave it empty")
 
 
 def check_query(request: Request, known: Collection[str]) -> None:

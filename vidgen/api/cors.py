@@ -12,7 +12,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 METHODS = "GET, HEAD, POST, PATCH, DELETE, OPTIONS"
 REQUEST_HEADERS = "Accept, Authorization, Content-Type, Idempotency-Key, Last-Event-ID, Range, X-API-Key"
-EXPOSED = "Accept-Ranges, Allow, Content-Disposition, Content-Length, Content-Range, ETag, Location, Retry-After"
+"""What a preflight allows in any case; beside it, whatever the page asks for: which pages may speak is the origins'
+business, and clients have headers of their own (OpenAI's sends a dozen).
+"""
+
+EXPOSED = (
+    "Accept-Ranges, Allow, Content-Disposition, Content-Length, Content-Range, ETag, Location, Retry-After, "
+    "openai-poll-after-ms, x-should-retry"
+)
 MAX_AGE_S = "600"
 
 
@@ -53,13 +60,15 @@ class Cors:
         if origin is None or not self.origins.allow(origin, headers.get("host", "")):
             return await self.app(scope, receive, send)
         if scope["method"] == "OPTIONS" and "access-control-request-method" in headers:
-            return await self._preflight(origin)(scope, receive, send)
+            asked = headers.get("access-control-request-headers")
+            return await self._preflight(origin, asked)(scope, receive, send)
         return await self.app(scope, receive, self._marking(send, origin))
 
-    def _preflight(self, origin: str) -> Response:
+    def _preflight(self, origin: str, asked: str | None) -> Response:
         return Response(status_code=204, headers={
-            "Access-Control-Allow-Origin": self.origins.header(origin), "Vary": "Origin",
-            "Access-Control-Allow-Methods": METHODS, "Access-Control-Allow-Headers": REQUEST_HEADERS,
+            "Access-Control-Allow-Origin": self.origins.header(origin),
+            "Vary": "Origin, Access-Control-Request-Headers", "Access-Control-Allow-Methods": METHODS,
+            "Access-Control-Allow-Headers": f"{REQUEST_HEADERS}, {asked}" if asked else REQUEST_HEADERS,
             "Access-Control-Max-Age": MAX_AGE_S,
         })
 

@@ -21,13 +21,25 @@ from starlette.types import Receive, Scope, Send
 from vidgen.api.limits import MAX_FIELD_CHARS, MAX_FIELDS_NAMED, MAX_MESSAGE_CHARS
 from vidgen.api.openai.errors import is_openai, openai_body, openai_headers
 from vidgen.errors import FieldError, InvalidInput, QueueFull, Unauthorized, VidgenError
+from vidgen.request import MODEL_ID, SHOT_ID, STYLE_KEY
 
 log = logging.getLogger(__name__)
 
 METHODS = ("GET", "POST", "PATCH", "DELETE")
 """Those that routes are written for; HEAD and OPTIONS follow from them."""
 
-_OUR_WORDS = {"missing": "is required", "extra_forbidden": "is not a field of this request"}
+_OUR_WORDS = {
+    "missing": "is required", "extra_forbidden": "is not a field of this request",
+    "none_required": "is filled by the server; leave it out", "tuple_type": "must be a list",
+    **dict.fromkeys(("dict_type", "model_type", "model_attributes_type"), "must be an object"),
+}
+"""By pydantic's kind of complaint, where its own words speak of Python."""
+
+_PATTERNS = {
+    MODEL_ID: "must be a model's id, such as stub:animatic; GET /api/v1/models lists them",
+    SHOT_ID: "must be a shot's id, such as shot_001",
+    STYLE_KEY: "must begin with a letter, and be letters, digits, spaces, _ and -",
+}
 
 
 def timestamp(seconds: float | None = None) -> str:
@@ -136,11 +148,15 @@ def _field_error(error: Mapping[str, Any]) -> FieldError:
     where = [str(part) for part in error["loc"]]
     if len(where) > 1 and where[0] in ("body", "query", "path", "header"):
         where = where[1:]
+    if len(where) > 1 and where[-1] == "[key]":     # of an object: the name itself is wrong
+        where.pop()
     return FieldError(".".join(where)[:MAX_FIELD_CHARS], _message(error)[:MAX_MESSAGE_CHARS])
 
 
 def _message(error: Mapping[str, Any]) -> str:
     if words := _OUR_WORDS.get(error["type"]):
         return words
+    if words := _PATTERNS.get(error.get("ctx", {}).get("pattern")):
+        return words
     _, should, rest = error["msg"].partition(" should ")
-    return f"must {rest}" if should else error["msg"].removeprefix("Value error, ")
+    return f"must {rest.replace(' after validation', '')}" if should else error["msg"].removeprefix("Value error, ")

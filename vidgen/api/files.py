@@ -14,12 +14,13 @@ from fastapi import Path as PathParameter
 from starlette.types import Receive, Scope, Send
 
 from vidgen.api.body import StrictRoute
-from vidgen.api.calls import EngineHere
+from vidgen.api.calls import Drawing, EngineHere
 from vidgen.api.errors import problem
 from vidgen.api.guard import HEAD
 from vidgen.api.limits import KB, SEND_IDLE_S
 from vidgen.api.sockets import EXTENSION
 from vidgen.api.wire import JobId, errors
+from vidgen.engine.sheets import CONTACT_SHEET
 from vidgen.errors import NotFound
 
 CHUNK_BYTES = 256 * KB
@@ -176,8 +177,11 @@ def get_video(request: Request, engine: EngineHere, job_id: JobId) -> Response:
     "/videos/{job_id}/{file}", summary="A file that a job's answers name", response_class=Response,
     responses=errors(404, 416, 507) | FILE, openapi_extra=CONDITIONS,
 )
-def get_file(
-    request: Request, engine: EngineHere, job_id: JobId,
+async def get_file(
+    request: Request, engine: EngineHere, drawing: Drawing, job_id: JobId,
     file: Annotated[str, PathParameter(examples=["final_output.mp4"])],
 ) -> Response:
-    return answer_file(engine.file(job_id, file), request)
+    def answer() -> Response:
+        return answer_file(engine.file(job_id, file), request)
+
+    return await (drawing(answer) if file == CONTACT_SHEET else to_thread.run_sync(answer))

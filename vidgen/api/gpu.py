@@ -16,7 +16,7 @@ def get_gpu(engine: EngineHere) -> GpuAnswer:
 
 
 @router.post(
-    "/release", response_model=ReleaseAnswer, responses=errors(),
+    "/release", response_model=ReleaseAnswer, responses=errors(408),
     summary="Give back all that is held on it; what renders now ends first",
 )
 async def release_gpu(engine: EngineHere, slow: Slow) -> ReleaseAnswer:

@@ -42,6 +42,9 @@ CHANGES = {
         "order": ["shot_002", {"description": "The sun sets", "camera_move": "pull_out"}],
     }},
 }
+NO_NUL = r"^[^\x00]*$"
+"""The database's search ends at a NUL, and would find every job."""
+
 SOONER = {"sooner": {"summary": "Before those of priority 0", "value": {"priority": 5}}}
 
 
@@ -66,7 +69,9 @@ def list_jobs(
     page_size: Annotated[int, Query(ge=1, le=MAX_PAGE_SIZE)] = 20,
     status: JobStatus | None = None,
     model_id: ModelId | None = None,
-    q: Annotated[str | None, Query(min_length=1, max_length=MAX_SEARCH_CHARS, description="In the prompt")] = None,
+    q: Annotated[str | None, Query(
+        min_length=1, max_length=MAX_SEARCH_CHARS, pattern=NO_NUL, description="In the prompt"
+    )] = None,
     order: Literal["newest", "oldest"] = "newest",
 ) -> JobPage:
     found, total = engine.jobs(
@@ -91,7 +96,7 @@ def patch_job(
     return JobAnswer.of(engine.set_priority(job_id, change.priority))
 
 
-@router.post("/{job_id}/cancel", response_model=JobAnswer, summary="Cancel a job", responses=errors(404, 409))
+@router.post("/{job_id}/cancel", response_model=JobAnswer, summary="Cancel a job", responses=errors(404, 408, 409))
 def cancel_job(engine: EngineHere, job_id: JobId) -> JobAnswer:
     return JobAnswer.of(engine.cancel(job_id))
 
@@ -113,7 +118,7 @@ def edit_job(
     "/{job_id}/retry", status_code=201, response_model=JobAnswer,
     summary="Post a job that failed or was cancelled once more; what it had finished is kept",
     responses={200: {"model": JobAnswer, "description": "The job of the same key"}}
-    | errors(400, 404, 409, 429, 503, 507),
+    | errors(400, 404, 408, 409, 429, 503, 507),
 )
 def retry_job(
     response: Response, engine: EngineHere, job_id: JobId, idempotency_key: IdempotencyKey
@@ -130,7 +135,7 @@ def list_versions(engine: EngineHere, job_id: JobId) -> Versions:
 
 @router.delete(
     "/{job_id}", response_model=Message, summary="Cancel a job where it runs, and remove it with its files",
-    responses=errors(404, 409),
+    responses=errors(404, 408, 409),
 )
 async def delete_job(engine: EngineHere, slow: Slow, job_id: JobId) -> Message:
     await slow(engine.delete, job_id)

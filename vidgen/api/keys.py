@@ -117,7 +117,16 @@ def _publish(path: Path, key: str) -> None:
 def keys_in_headers(headers: Headers) -> list[str]:
     """The keys that a request's headers carry."""
     scheme, _, token = headers.get("authorization", "").partition(" ")
-    return headers.getlist("x-api-key") + ([token.strip()] if scheme.lower() == "bearer" else [])
+    given = headers.getlist("x-api-key") + ([token.strip()] if scheme.lower() == "bearer" else [])
+    return list(map(_as_sent, given))
+
+
+def _as_sent(value: str) -> str:
+    """A header's text: browsers send Latin-1, as it was read; a shell sends UTF-8."""
+    try:
+        return value.encode("latin-1").decode()
+    except UnicodeError:
+        return value
 
 
 def keys_in_subprotocols(offered: Sequence[str]) -> list[str]:

@@ -38,6 +38,7 @@ MAX_NAME_CHARS = 255                   # of a client's own name for a file
 
 # threads
 SLOW_CALLS = 16                        # calls at once that may wait for seconds: deletes, uploads, plans
+DRAWINGS = 1                           # contact sheets at once; more would only take the cores from one another
 LOG_READS = 8                          # reads of the event log at once, on behalf of listeners
 
 # listeners (WebSockets and server-sent events)

@@ -15,14 +15,14 @@ def get_queue(engine: EngineHere) -> QueueAnswer:
 
 
 @router.post(
-    "/pause", response_model=QueueAnswer, summary="Start nothing new; what runs goes on", responses=errors()
+    "/pause", response_model=QueueAnswer, summary="Start nothing new; what runs goes on", responses=errors(408)
 )
 def pause_queue(engine: EngineHere) -> QueueAnswer:
     engine.pause()
     return QueueAnswer.of(engine.queue())
 
 
-@router.post("/resume", response_model=QueueAnswer, summary="Start again", responses=errors())
+@router.post("/resume", response_model=QueueAnswer, summary="Start again", responses=errors(408))
 def resume_queue(engine: EngineHere) -> QueueAnswer:
     engine.resume()
     return QueueAnswer.of(engine.queue())

@@ -44,6 +44,8 @@ def bind(host: str, port: int) -> list[socket.socket]:
             bound.append(_bind_one(family, kind, protocol, (address[0], port_of(bound) or port, *address[2:])))
     except OSError as e:
         raise StartRefused(f"cannot listen on {host}:{port}: {e.strerror}") from e
+    except UnicodeError:                    # what the resolver makes of a name with too long or empty parts
+        raise StartRefused(f"cannot listen on {host}:{port}: API_HOST is no host name") from None
     return bound
 
 

@@ -28,7 +28,7 @@ _INLINE = re.compile(r"<(style|script)>(.*?)</\1>", re.DOTALL)
 router = APIRouter(prefix=PATH, tags=["Session"], route_class=StrictRoute)
 
 
-@router.post("", response_model=Message, summary="Sign a browser in with the key in X-API-Key", responses=errors())
+@router.post("", response_model=Message, summary="Sign a browser in with the key in X-API-Key", responses=errors(408))
 async def sign_in(request: Request, response: Response) -> Message:
     """The cookie lasts until the browser is closed, or the key is withdrawn. Only pages that this server served can
     use it.
@@ -41,7 +41,7 @@ async def sign_in(request: Request, response: Response) -> Message:
     return Message(message="Signed in")
 
 
-@router.delete("", response_model=Message, summary="Sign the browser out", responses=errors())
+@router.delete("", response_model=Message, summary="Sign the browser out", responses=errors(408))
 async def sign_out(request: Request, response: Response) -> Message:
     for name in request.app.state.keys.cookie_names:
         if name in request.cookies:

@@ -75,7 +75,7 @@ class ShotAnswer(Answer):
 
 
 class StoryboardAnswer(Answer):
-    """Can be sent back as a job's ``storyboard``."""
+    """A plan. It can be sent back as a job's `storyboard`; what the server has filled in since is left out then."""
 
     id: str
     title: str

@@ -4,11 +4,12 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Annotated, Literal
 
+from anyio import to_thread
 from fastapi import APIRouter, Depends, Query, Request, Response
 from starlette.convertors import StringConvertor, register_url_convertor
 
 from vidgen.api.body import StrictRoute
-from vidgen.api.calls import EngineHere, Slow
+from vidgen.api.calls import Drawing, EngineHere, Slow
 from vidgen.api.errors import problem
 from vidgen.api.files import BYTES, CONDITIONS, answer_file, described
 from vidgen.api.idempotency import IdempotencyKey
@@ -130,7 +131,7 @@ async def get_video(response: Response, engine: EngineHere, video_id: VideoId) -
 
 @router.delete(
     "/{video_id:video_id}", response_model=DeletedVideo, summary="Remove a video; one that is not ready is cancelled",
-    responses=openai_errors(404, 409),
+    responses=openai_errors(404, 408, 409),
 )
 async def delete_video(engine: EngineHere, slow: Slow, video_id: VideoId) -> DeletedVideo:
     await slow(engine.delete, video_id)
@@ -141,14 +142,17 @@ async def delete_video(engine: EngineHere, slow: Slow, video_id: VideoId) -> Del
     "/{video_id:video_id}/content", summary="Download a video, its poster or its contact sheet",
     response_class=Response, responses=openai_errors(400, 404, 409, 416, 507) | CONTENT, openapi_extra=CONDITIONS,
 )
-def get_content(
-    request: Request, engine: EngineHere, video_id: VideoId,
+async def get_content(
+    request: Request, engine: EngineHere, drawing: Drawing, video_id: VideoId,
     variant: Literal["video", "thumbnail", "spritesheet"] = "video",
 ) -> Response:
-    path = engine.video(video_id)           # refuses the other variants too, of a video that is not ready
-    if variant != "video":
-        path = engine.file(video_id, POSTER if variant == "thumbnail" else CONTACT_SHEET)
-    return answer_file(path, request, download_as=f"{video_id}{path.suffix}")
+    def answer() -> Response:
+        path = engine.video(video_id)       # refuses the other variants too, of a video that is not ready
+        if variant != "video":
+            path = engine.file(video_id, POSTER if variant == "thumbnail" else CONTACT_SHEET)
+        return answer_file(path, request, download_as=f"{video_id}{path.suffix}")
+
+    return await (drawing(answer) if variant == "spritesheet" else to_thread.run_sync(answer))
 
 
 @router.post(
