@@ -8,8 +8,9 @@ from playwright.sync_api import Browser, expect, sync_playwright
 
 from tests.api.trials import Trials
 from tests.page.studio import Studio, launch, served
+from tests.server import WAIT_S
 
-expect.set_options(timeout=10_000)
+expect.set_options(timeout=1000 * WAIT_S)
 
 
 @pytest.fixture(scope="module")

@@ -16,6 +16,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Playwrig
 
 from tests.api.trials import GIB, Trials
 from tests.fakes import trial
+from tests.server import WAIT_S
 
 PICTURES = Path(__file__).parent / "screenshots"
 REFERENCE = Path(__file__).parents[1] / "data" / "reference.jpg"
@@ -80,6 +81,7 @@ class Studio:
         self._context.add_init_script(
             "addEventListener('securitypolicyviolation', (e) => console.error('policy: ' + e.violatedDirective));"
         )
+        self._context.set_default_timeout(1000 * WAIT_S)
         self.page: Page = self._context.new_page()
         self.page.on("console", self._hear)
         self.page.on("pageerror", lambda e: self._said.append(f"uncaught: {e}"))

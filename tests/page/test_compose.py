@@ -5,13 +5,14 @@ from io import BytesIO
 
 import pytest
 from PIL import Image
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from tests.page.studio import IMAGE, REFERENCE, REFUSED, Studio
 
-BRING = """([kind, bytes]) => {
+BRING = """([kind, bytes, texts = []]) => {
   const data = new DataTransfer();
   data.items.add(new File([new Uint8Array(bytes)], "brought.jpg", { type: "image/jpeg" }));
+  for (const type of texts) data.setData(type, "words");
   const how = { bubbles: true, cancelable: true };
   const place = document.querySelector("input[type=file]");
   const event = kind === "drop" ? new DragEvent(kind, { ...how, dataTransfer: data })
@@ -54,10 +55,11 @@ def test_a_file_that_is_no_image_is_refused_in_words(visit):
 
 def test_the_form_waits_for_an_image_that_is_on_its_way(visit):
     studio = visit()
-    held = []
-    studio.page.route("**/api/v1/upload", lambda route: held.append(route))
+    held = hold_uploads(studio)
     studio.compose()
-    studio.field("Reference image").set_input_files(REFERENCE)
+    with studio.page.expect_request("**/api/v1/upload"):
+        studio.field("Reference image").set_input_files(REFERENCE)
+    studio.choose_model("Animatic stub")
     expect(studio.page.get_by_text("Sending the image")).to_be_visible()
     studio.button("Generate").click()
     expect(studio.page.get_by_text("is still being sent")).to_be_visible()
@@ -66,13 +68,62 @@ def test_the_form_waits_for_an_image_that_is_on_its_way(visit):
     assert studio.generate()
 
 
+def hold_uploads(studio: Studio) -> list[Route]:
+    """The uploads from now on, which wait until they are let go on."""
+    held: list[Route] = []
+    studio.page.route("**/api/v1/upload", lambda route: held.append(route))
+    return held
+
+
+def test_a_keyframe_arrives_though_its_shot_has_moved(visit):
+    studio = visit()
+    page, held = studio.page, hold_uploads(studio)
+    studio.compose("A mill by a river. The wheel turns.", shots=2)
+    studio.button("Write the storyboard first").click()
+    page.locator("summary", has_text="First image").first.click()
+    with page.expect_request("**/api/v1/upload"):
+        studio.field("Keyframe").first.set_input_files(REFERENCE)
+    studio.button("Move shot 1 down").click()
+    second = page.get_by_role("group", name="Shot 2")
+    expect(second.get_by_text("Sending the image")).to_be_visible()
+    held[0].continue_()
+    expect(second.get_by_text("Starts from your image")).to_be_visible()
+
+
+def test_of_two_images_the_last_counts(visit):
+    studio = visit()
+    held = hold_uploads(studio)
+    expect(studio.field("Reference image")).to_be_attached()
+    for size in ((64, 48), (80, 60)):
+        with studio.page.expect_request("**/api/v1/upload"):
+            studio.page.evaluate(BRING, ["paste", picture(*size)])
+    with studio.page.expect_response("**/api/v1/upload"):
+        held[1].continue_()
+    with studio.page.expect_response("**/api/v1/upload"):
+        held[0].continue_()
+    expect(studio.page.get_by_text("brought.jpg · 80 × 60")).to_be_visible()
+
+
+def test_text_that_brings_a_picture_of_itself_is_text(visit):
+    studio = visit()
+    expect(studio.field("Reference image")).to_be_attached()
+    studio.page.evaluate(BRING, ["paste", picture(64, 48), ["text/plain", "text/html"]])
+    expect(studio.field("Reference image")).to_be_attached()
+    expect(studio.page.get_by_text("Sending the image")).to_have_count(0)
+
+
+def picture(width: int, height: int) -> list[int]:
+    """The bytes of a JPEG."""
+    Image.new("RGB", (width, height), "teal").save(image := BytesIO(), "JPEG")
+    return list(image.getvalue())
+
+
 @pytest.mark.parametrize("event", ["paste", "drop"])
 def test_an_image_is_pasted_or_dropped(visit, event):
     studio = visit()
     expect(studio.field("Reference image")).to_be_attached()
     studio.field("Prompt").focus()
-    Image.new("RGB", (64, 48), "teal").save(small := BytesIO(), "JPEG")
-    studio.page.evaluate(BRING, [event, list(small.getvalue())])
+    studio.page.evaluate(BRING, [event, picture(64, 48)])
     expect(studio.page.get_by_text("brought.jpg · 64 × 48")).to_be_visible()
     expect(studio.field("Prompt")).to_be_focused()
     studio.button("Remove image").click()

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.page.studio import FILM, IMAGE, NARROW, REFUSED
 
@@ -102,9 +102,10 @@ def test_a_job_that_cannot_be_read_is_read_again(visit, finished):
     studio = visit("#/gallery")
     studio.expected.append(re.compile("status of 503"))
     busy = {"code": "busy", "detail": "the database is busy", "fields": []}
-    studio.page.route(f"**/api/v1/jobs/{finished}", lambda route: route.fulfill(status=503, json=busy), times=1)
+    studio.page.route(f"**/api/v1/jobs/{finished}", lambda route: route.fulfill(status=503, json=busy))
     studio.page.evaluate("(id) => { location.hash = `#/jobs/${id}`; }", finished)
     expect(studio.page.get_by_role("alert")).to_have_text("The database is busy.")
+    studio.page.unroute_all()
     expect(studio.film).to_be_visible()
     expect(studio.page.get_by_role("alert")).to_have_count(0)
 
@@ -116,6 +117,68 @@ def test_a_job_that_waits_says_its_place_as_it_is(visit, trials, waiting):
     expect(progress).to_contain_text("Place 2 in the queue")
     trials.server.post(f"/api/v1/jobs/{waiting[1]}/cancel")
     expect(progress).to_contain_text("Next in the queue")
+
+
+def test_a_job_without_a_title_keeps_its_buttons_in_sight(visit, trials, waiting):
+    job_id = trials.server.submit(user_prompt="A harbour in the fog. " * 150)
+    studio = visit(f"#/jobs/{job_id}")
+    studio.expected.append(REFUSED)         # the page may ask for the job once more after it was deleted
+    expect(studio.button("Cancel")).to_be_in_viewport()
+    assert studio.page.get_by_role("heading", level=1).bounding_box()["height"] < 100
+    trials.server.client.delete(f"/api/v1/jobs/{job_id}")
+    expect(studio.page.get_by_role("heading", name="This job is not here")).to_be_visible()
+    expect(studio.page.get_by_role("main")).to_be_focused()
+    expect(studio.page.locator("#announcer")).to_have_text("This job is not here")
+
+
+def test_frames_are_counted_as_they_are_seen(visit, finished):
+    studio = visit(f"#/jobs/{finished}")
+    number = studio.page.get_by_text(re.compile(r"^Frame \d+ of 18$"))
+    expect(number).to_have_text("Frame 1 of 18")
+    studio.film.evaluate("(video) => { video.currentTime = 10.7 / 8; }")
+    expect(number).to_have_text("Frame 11 of 18")
+    studio.button("Next frame").click()
+    expect(number).to_have_text("Frame 12 of 18")
+    studio.film.evaluate("(video) => { video.currentTime = video.duration; }")
+    expect(number).to_have_text("Frame 18 of 18")
+    studio.button("Previous frame").click()
+    expect(number).to_have_text("Frame 17 of 18")
+
+
+def test_a_dialog_opens_once_and_only_where_it_was_asked_for(visit, finished):
+    studio = visit(f"#/jobs/{finished}")
+    page, dialogs = studio.page, studio.page.get_by_role("dialog")
+    held: list[Route] = []
+    page.route("**/api/v1/models/*", lambda route: held.append(route))
+
+    def ask() -> None:
+        with page.expect_request("**/api/v1/models/*"):
+            studio.button("Edit shot 1").click()
+
+    def answer() -> None:
+        for route in held:
+            with page.expect_response("**/api/v1/models/*"):
+                route.continue_()
+        held.clear()
+        page.evaluate("() => fetch('/api/v1/health').then((answer) => answer.json())")    # what came before is heeded
+
+    ask()
+    ask()
+    answer()
+    expect(dialogs).to_have_count(1)
+    page.reload()
+    ask()
+    page.get_by_role("link", name="Queue").click()
+    expect(page.get_by_role("heading", name="Queue")).to_be_visible()
+    answer()
+    expect(dialogs).to_have_count(0)
+
+
+def test_a_job_that_is_gone_leaves_the_form_as_it_was(visit):
+    studio = visit("#/?from=job_0000000000000000")
+    studio.expected.append(REFUSED)
+    expect(studio.button("Generate")).to_be_visible()
+    assert studio.page.url.endswith("#/")
 
 
 def test_clips_play_by_themselves_unless_people_want_it_calm(visit, finished):
@@ -194,6 +257,29 @@ def test_the_gallery_is_searched_and_filtered(visit, finished, failed):
     expect(heron).to_have_count(0)
 
 
+def test_the_gallery_is_found_again_as_it_was_left(visit, trials, waiting):
+    ids = [trials.server.submit(user_prompt=f"One of many, {number}") for number in range(27)]
+    trials.server.post(f"/api/v1/jobs/{ids[3]}/cancel")
+    studio = visit("#/gallery?q=one+of+many")
+    items = studio.page.get_by_test_id("gallery-item")
+    expect(items).to_have_count(24)
+    studio.button("Show more").click()
+    expect(items).to_have_count(27)
+    expect(items.nth(24).get_by_role("link", name="One of many")).to_be_focused()
+    for job_id in (ids.pop(20), ids.pop(3)):
+        trials.server.client.delete(f"/api/v1/jobs/{job_id}")
+    expect(items).to_have_count(25)
+    items.last.scroll_into_view_if_needed()
+    scrolled = studio.page.evaluate("scrollY")
+    items.last.get_by_role("link", name="One of many").click()
+    expect(studio.button("Cancel")).to_be_visible()
+    studio.page.go_back()
+    expect(items).to_have_count(25)
+    assert studio.page.evaluate("scrollY") == scrolled > 0
+    for job_id in ids:
+        trials.server.client.delete(f"/api/v1/jobs/{job_id}")
+
+
 def test_a_job_is_deleted_from_the_gallery(visit, trials):
     job_id = trials.server.submit(user_prompt="Here today, gone tomorrow")
     trials.server.wait(job_id)
@@ -202,6 +288,18 @@ def test_a_job_is_deleted_from_the_gallery(visit, trials):
     studio.button("Delete", studio.page.get_by_role("dialog")).click()
     expect(item(studio.page, "gone tomorrow")).to_have_count(0)
     assert trials.server.get(f"/api/v1/jobs/{job_id}").status_code == 404
+
+
+def test_a_job_that_was_deleted_elsewhere_meanwhile_is_deleted(visit, trials):
+    job_id = trials.server.submit(user_prompt="Gone in another tab")
+    trials.server.wait(job_id)
+    studio = visit("#/gallery?q=another+tab")
+    studio.expected.append(REFUSED)
+    studio.page.get_by_role("button", name=re.compile("^Delete")).click()
+    trials.server.client.delete(f"/api/v1/jobs/{job_id}")
+    studio.button("Delete", studio.page.get_by_role("dialog")).click()
+    expect(studio.page.get_by_role("dialog")).to_have_count(0)
+    expect(item(studio.page, "another tab")).to_have_count(0)
 
 
 def test_the_queue_is_reordered_and_paused(visit, trials, waiting):

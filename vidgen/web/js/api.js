@@ -13,6 +13,12 @@ export const post = (path, body) => ask("POST", path, body);
 export const patch = (path, body) => ask("PATCH", path, body);
 export const remove = (path) => ask("DELETE", path);
 
+/** For what may be gone already: a 404 is null, anything else is thrown on. */
+export function unlessGone(error) {
+	if (error.status !== 404) throw error;
+	return null;
+}
+
 let unanswered = null;
 
 /**
@@ -34,10 +40,10 @@ export function upload(file) {
 	return ask("POST", "/api/v1/upload", form);
 }
 
-export function socketUrl(jobId, since = null) {
+export function socketUrl(jobId, since) {
 	const url = new URL(`/ws/jobs/${encodeURIComponent(jobId)}`, location.href);
 	url.protocol = url.protocol.replace("http", "ws");
-	if (since !== null) url.searchParams.set("since", since);
+	url.searchParams.set("since", since);
 	return url;
 }
 

@@ -13,13 +13,6 @@ export class Arrangement {
 		this.bar = h("div", { class: "row" });
 	}
 
-	/** The cards, in this order, unless they stand so already: a clip that is moved begins anew. */
-	place(elements) {
-		if (elements.some((element, at) => this.list.children[at] !== element) || this.list.children.length !== elements.length) {
-			fill(this.list, elements);
-		}
-	}
-
 	draw() {
 		const state = `${this.job().status}${this.isOn}`;
 		if (state === this.state) return;

@@ -1,6 +1,6 @@
 // The view that composes a job: prompt, image, model and its settings; says what it will take; sends it.
 
-import { create, get, post } from "./api.js";
+import { create, get, post, unlessGone } from "./api.js";
 import { announce, fill, h, icon } from "./dom.js";
 import { asRequest, draftOf, emptyDraft, keepDraft, readDraft } from "./draft.js";
 import { estimatePanel } from "./estimate.js";
@@ -58,7 +58,7 @@ class Compose {
 		} catch (error) {
 			if (this.isGone) return;
 			tellProblem(this.said, error);
-			if (error.status === 0) this.timer = setTimeout(() => this.open(from), RETRY_MS);
+			this.timer = setTimeout(() => this.open(from), RETRY_MS);
 			return;
 		}
 		if (!this.isGone) this.draw();
@@ -66,9 +66,10 @@ class Compose {
 
 	/** Take over what an earlier job was asked for. The address loses it, so that a reload keeps what is typed since. */
 	async copy(from) {
-		const job = await readJob(from);
+		const job = await readJob(from).catch(unlessGone);
 		if (this.isGone) return;
-		this.draft = draftOf(job, this.models);
+		if (job) this.draft = draftOf(job, this.models);
+		else toast("That job is gone");
 		keepDraft(this.draft);
 		history.replaceState(null, "", "#/");
 	}

@@ -33,6 +33,16 @@ export function fill(element, ...children) {
 	return element;
 }
 
+/** Give `list` these children in this order, moving only those that stand wrong; the focus stays where it is. */
+export function arrange(list, elements) {
+	const focused = document.activeElement;
+	for (const child of [...list.children]) if (!elements.includes(child)) child.remove();
+	elements.forEach((element, at) => {
+		if (list.children[at] !== element) list.insertBefore(element, list.children[at] ?? null);
+	});
+	if (focused !== document.activeElement && list.contains(focused)) focused.focus();
+}
+
 /** Set text only where it differs, so that a selection, or what a screen reader reads, is not disturbed. */
 export function say(element, text) {
 	if (element.textContent !== text) element.textContent = text;

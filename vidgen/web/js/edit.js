@@ -48,7 +48,9 @@ export async function newShot(job, act) {
 export const reorder = (job, order) => send(job, { order });
 
 async function shotDialog(job, title, shot, { yes, hint, prefix = "", request, act }) {
+	const { hash } = location;
 	const model = await get(`/api/v1/models/${encodeURIComponent(job.model_id)}`).catch(() => null);
+	if (location.hash !== hash || document.querySelector("dialog")) return;    // left meanwhile, or asked twice
 	const said = h("div");
 	const form = sendable(() => once(sure, submit), {
 		class: "stack", oninput: () => { showWrong(form, []); said.replaceChildren(); },
@@ -76,8 +78,8 @@ async function shotDialog(job, title, shot, { yes, hint, prefix = "", request, a
 /** Which shots will be rendered again, in words. */
 function consequence(job, { index }) {
 	const count = job.storyboard.shots.length;
-	if (count === 1) return "The shot is rendered again. This version stays as it is.";
 	const kept = "This version stays as it is.";
+	if (count === 1) return `The shot is rendered again. ${kept}`;
 	if (job.continuity === "chain" && index < count - 1) {
 		return `Shots ${index + 1} to ${count} are rendered again, since each goes on from the one before. ${kept}`;
 	}

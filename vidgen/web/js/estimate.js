@@ -1,7 +1,7 @@
 // What a job will take: the answer of a dry run, in words.
 
 import { fill, h } from "./dom.js";
-import { bytes, count, duration, money, tellProblem, time } from "./parts.js";
+import { bytes, count, duration, factList, money, tellProblem, time } from "./parts.js";
 
 /** The panel, and what can be shown in it: a dry run's answer, with `isWritten` where the storyboard is. */
 export function estimatePanel() {
@@ -28,7 +28,7 @@ function show(place, said) {
 	const [large, small] = headline(said);
 	put(place,
 		h("p", { class: "headline" }, h("strong", {}, large), h("span", { class: "muted small" }, small)),
-		h("dl", { class: "facts" }, facts(said).map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)])),
+		factList(facts(said)),
 		said.fit_note && h("p", { class: said.fits ? "note warn small" : "wrong" }, said.fit_note));
 }
 
@@ -49,7 +49,7 @@ function facts(said) {
 		["Keyframes", said.keyframe_model_id && `drawn by ${said.keyframe_model_id}`],
 		["Memory", peak !== null && `${bytes(peak)} at most${mode ? `, loaded as “${mode.replaceAll("_", " ")}”` : ""}`],
 		["Price", price(said)],
-	].filter(([, value]) => value);
+	];
 }
 
 const price = ({ price_usd: dollars, seconds }) => dollars !== null && seconds !== null && dollars > 0 && money(dollars);

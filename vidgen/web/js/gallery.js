@@ -1,8 +1,7 @@
 // All jobs, as posters: filtered, searched, and what can be done with each.
 
 import { get } from "./api.js";
-import { fill, h, say } from "./dom.js";
-import { hasEnded, readJob } from "./jobs.js";
+import { arrange, fill, h, say } from "./dom.js";
 import { button, count, empty, tellProblem } from "./parts.js";
 import { poll } from "./poll.js";
 import { makeFilters } from "./filters.js";
@@ -10,99 +9,77 @@ import { makeItem } from "./item.js";
 
 const PAGE_SIZE = 24;
 const EVERY_MS = 4000;
+const UNSEEN = { position: 0, eta_seconds: 0, estimated_start: 0, updated_at: 0 };    // what no item shows
 
 export function show(root, params) {
-	const shown = new Map();    // by id: {job, element}
-	const list = h("ul", { class: "grid gallery" });
+	const shown = new Map();    // by job id: {state, element}
+	const list = h("ul", { class: "grid gallery", onclick: () => history.replaceState({ pages, top: scrollY }, "") });
 	const summary = h("p", { class: "muted", role: "status" });
 	const said = h("div");
 	const nothing = h("div");
-	const more = button("Show more", { class: "gallery-more", hidden: true, onclick: () => load(pages + 1) });
+	const more = button("Show more", { class: "gallery-more", hidden: true, onclick: () => showMore() });
 	const filters = makeFilters(params, () => load(1));
-	let pages = 0;
+	let left = history.state;    // where the view was when a job was opened, for who comes back
+	let pages = left?.pages ?? 1;    // that are shown, or asked for
 	let turn = 0;    // of what was asked for last; older answers are dropped
-	let total = 0;
 
 	const read = (page) => get("/api/v1/jobs", { ...filters.values, page, page_size: PAGE_SIZE });
 
-	/** Read one page and lay it out; page 1 begins anew. */
-	async function load(page) {
-		const asked = (turn += 1);
-		try {
-			const found = await read(page);
-			if (asked !== turn) return;
-			if (page === 1) for (const id of [...shown.keys()]) drop(id);
-			pages = page;
-			const hadFocus = document.activeElement === more;
-			for (const job of found.jobs) put(job, (element) => list.append(element));
-			if (hadFocus) shown.get(found.jobs[0]?.id)?.element.querySelector("h2 a").focus();
-			tell(found.total);
-			fill(said);
-		} catch (error) {
-			if (asked === turn) tellProblem(said, error);
-		}
+	/** Show the pages as they are now, in the server's order. */
+	async function refresh() {
+		const asked = turn;
+		const found = await Promise.all(Array.from({ length: pages }, (_, at) => read(at + 1)));
+		if (asked !== turn) return;
+		const jobs = new Map(found.flatMap((page) => page.jobs).map((job) => [job.id, job]));
+		for (const id of [...shown.keys()]) if (!jobs.has(id)) shown.delete(id);
+		arrange(list, [...jobs.values()].map(elementOf));
+		const { total } = found[0];
+		say(summary, count(total, "job"));
+		more.hidden = jobs.size >= total;
+		fill(nothing, total === 0 && (filters.areSet() ? nothingFound(filters.reset) : nothingYet()));
+		fill(said);
+		if (left) scrollTo(0, left.top);
+		left = null;
 	}
 
-	/** Show a job as it is now: in place where it is shown already, else where `place` puts it. */
-	function put(job, place) {
+	async function load(upTo) {
+		turn += 1;
+		pages = upTo;
+		await refresh().catch((error) => tellProblem(said, error));
+	}
+
+	/** One page more; the focus goes on to what it brings. */
+	async function showMore() {
+		const last = list.lastElementChild;
+		await load(pages + 1);
+		last.nextElementSibling?.querySelector("h2 a").focus();
+	}
+
+	/** A job as it is now: its element, made anew where it has changed. */
+	function elementOf(job) {
 		const known = shown.get(job.id);
-		const state = JSON.stringify(job);
-		if (known?.state === state) return;
+		const state = JSON.stringify({ ...job, ...UNSEEN });
+		if (known?.state === state) return known.element;
 		const element = makeItem(job, () => gone(job));
 		if (known) replace(known.element, element);
-		else place(element);
-		shown.set(job.id, { job, state, element });
+		shown.set(job.id, { state, element });
+		return element;
 	}
 
-	function drop(id) {
-		shown.get(id)?.element.remove();
-		shown.delete(id);
-	}
-
-	function gone(job) {
-		const { element } = shown.get(job.id) ?? {};
+	function gone({ id }) {
+		const { element } = shown.get(id) ?? {};
 		const next = element?.nextElementSibling ?? element?.previousElementSibling;
-		drop(job.id);
-		tell(total - 1);
+		element?.remove();
+		load(pages);
 		// Only once the dialog that asked has closed can anything behind it have the focus.
 		requestAnimationFrame(() => (next?.querySelector("h2 a") ?? filters.first).focus());
-	}
-
-	function tell(number) {
-		total = number;
-		say(summary, count(number, "job"));
-		more.hidden = shown.size >= number;
-		const isEmpty = shown.size === 0 && number === 0;
-		fill(nothing, isEmpty && (filters.areSet() ? nothingFound(filters.reset) : nothingYet()));
-	}
-
-	/** What changed since: page 1 whole, and of the rest what was not over yet. */
-	async function refresh() {
-		if (pages === 0) return load(1);
-		const asked = turn;
-		const first = await read(1);
-		const ids = new Set(first.jobs.map(({ id }) => id));
-		const others = [...shown.values()].map(({ job }) => job).filter((job) => !hasEnded(job) && !ids.has(job.id));
-		const found = await Promise.allSettled(others.map(({ id }) => readJob(id)));
-		if (asked !== turn) return undefined;
-		if (pages === 1) for (const id of [...shown.keys()]) if (!ids.has(id)) drop(id);
-		let before = null;
-		for (const job of first.jobs) {
-			put(job, (element) => (before ? before.after(element) : list.prepend(element)));
-			before = shown.get(job.id).element;
-		}
-		found.forEach(({ value, reason }, at) => {
-			if (value) put(value, () => {});
-			else if (reason.status === 404) drop(others[at].id);
-		});
-		fill(said);
-		return tell(first.total);
 	}
 
 	fill(root, h("div", { class: "row spread gallery-head" }, h("h1", {}, "Gallery"), summary), filters.element,
 		said, list, nothing, more);
 	const stop = poll("gallery", refresh, EVERY_MS, (error) => tellProblem(said, error));
 	return () => {
+		turn += 1;
 		filters.stop();
 		stop();
 	};

@@ -2,7 +2,7 @@
 
 import { get, post } from "./api.js";
 import { fill, h, icon, say } from "./dom.js";
-import { button, once, openDialog, problem } from "./parts.js";
+import { button, factList, once, openDialog, problem } from "./parts.js";
 import { poll } from "./poll.js";
 
 const EVERY_MS = 3000;
@@ -141,19 +141,15 @@ function facts(gpu) {
 		return gpu.unknown[field] ? `unknown: ${gpu.unknown[field]}` : null;
 	};
 	const shelf = gpu.memory.shelf_bytes;
-	const rows = [
+	return factList([
 		["Temperature", figure("temperature_c", "°C")], ["Utilisation", figure("utilisation_percent", "%")],
 		["Power", figure("power_w", "W")], ["Weights kept ready", shelf ? `${sizeOf(shelf)} of RAM` : null],
 		["Driver", gpu.device.driver],
-	].filter(([, value]) => value);
-	return rows.length > 0 && list(rows);
+	]);
 }
-
-const list = (rows) =>
-	h("dl", { class: "facts" }, rows.map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]));
 
 function processes(gpu) {
 	const others = (gpu.processes ?? []).filter((process) => !process.ours);
 	const rows = others.map(({ name, pid, used_bytes: used }) => [`${name ?? "unnamed"} (${pid})`, sizeOf(used)]);
-	return rows.length > 0 && h("section", { class: "stack tight" }, h("h3", {}, "Other programs"), list(rows));
+	return rows.length > 0 && h("section", { class: "stack tight" }, h("h3", {}, "Other programs"), factList(rows));
 }

@@ -2,10 +2,8 @@
 
 import { h, icon } from "./dom.js";
 import { address, canRetry, downloads, duplicate, removeJob, retry, titleOf } from "./jobs.js";
-import { count, duration, iconButton, progressBar, statusBadge, timeElement, toast } from "./parts.js";
+import { calm, count, duration, iconButton, progressBar, statusBadge, timeElement, toast } from "./parts.js";
 import { posterOf } from "./poster.js";
-
-const calm = matchMedia("(prefers-reduced-motion: reduce)");
 
 /** `gone` is called once the job was deleted. */
 export function makeItem(job, gone) {

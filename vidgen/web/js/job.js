@@ -1,12 +1,12 @@
 // One job, live: its storyboard as cards, how far it is, its notes, then its video; and all that can be done with it.
 
 import { Arrangement } from "./arrange.js";
-import { announce, fill, h, say } from "./dom.js";
+import { announce, arrange, fill, h, say } from "./dom.js";
 import { editShot } from "./edit.js";
 import { words } from "./form.js";
 import { address, cancel, canRetry, duplicate, hasEnded, readJob, removeJob, retry, titleOf } from "./jobs.js";
 import { follow } from "./live.js";
-import { button, count, duration, empty, money, problem, progressBar, statusBadge, tellProblem, time, timeElement, waitForServer } from "./parts.js";
+import { button, count, duration, empty, factList, money, problem, progressBar, statusBadge, tellProblem, time, timeElement, waitForServer } from "./parts.js";
 import { player } from "./player.js";
 import { ShotCard } from "./shots.js";
 import { mountVersions } from "./versions.js";
@@ -67,9 +67,13 @@ class JobView {
 	}
 
 	lost() {
+		const title = "This job is not here";
 		this.end();
-		fill(this.root, h("h1", {}, "This job is not here"), empty("film", "It was deleted, or its address is wrong.",
+		document.title = `${title} · vidgen`;
+		fill(this.root, h("h1", {}, title), empty("film", "It was deleted, or its address is wrong.",
 			h("a", { href: "#/gallery" }, "See all jobs")));
+		if (document.activeElement === document.body) this.root.focus();
+		announce(title);
 	}
 
 	// what comes
@@ -121,7 +125,7 @@ class JobView {
 		waitForServer(this, false);
 		fill(this.trouble);
 		this.draw();
-		if (before && before !== job.status) announce(ending(job));
+		if (before && before !== job.status && hasEnded(job)) announce(ending(job));
 		if (!hasEnded(job)) this.refreshSoon(REFRESH_MS);    // no message tells of keyframes, previews and the place in the queue
 	}
 
@@ -160,7 +164,7 @@ class JobView {
 		fill(this.said, job.status === "failed" && problem(job.error_message));
 		fill(this.head,
 			h("div", { class: "row muted small" }, statusBadge(job), job.model_id, " · ", timeElement(job.created_at)),
-			h("div", { class: "row spread" }, h("h1", { class: "grow" }, titleOf(job)), h("div", { class: "row" }, this.actions())));
+			h("div", { class: "row spread" }, h("h1", { class: "grow clamp", title: titleOf(job) }, titleOf(job)), h("div", { class: "row" }, this.actions())));
 		if (hadFocus) this.head.querySelector("button").focus();
 	}
 
@@ -213,7 +217,7 @@ class JobView {
 		if (!job.storyboard) return;
 		this.arrange.draw();
 		for (const shot of job.storyboard.shots) this.drawShot(shot);
-		if (!this.arrange.isOn) this.arrange.place([...this.cards.values()].map(({ element }) => element));
+		if (!this.arrange.isOn) arrange(this.shots, [...this.cards.values()].map(({ element }) => element));
 	}
 
 	drawShot(shot) {
@@ -234,7 +238,7 @@ class JobView {
 		const { job } = this;
 		fill(this.aside, this.versions,
 			h("section", { class: "card stack tight", "aria-label": "Details" }, h("h2", {}, "Details"),
-				h("p", { class: "prompt-text" }, job.user_prompt), h("dl", { class: "facts" }, details(job).map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]))),
+				h("p", { class: "prompt-text" }, job.user_prompt), factList(details(job))),
 			h("section", { class: "card stack tight", "aria-label": "Notes", hidden: true }, h("h2", {}, "Notes"), this.log));
 		this.drawNotes();
 	}
@@ -250,7 +254,7 @@ function details(job) {
 		...Object.entries({ ...job.style_preferences, ...job.parameters }).map(([name, value]) => [words(name), value !== null && String(value)]),
 		["Version of", job.parent_id && h("a", { href: address({ id: job.parent_id }) }, job.parent_id)],
 		["Job", h("span", { class: "mono" }, job.id)],
-	].filter(([, value]) => value);
+	];
 }
 
 const took = ({ started_at: from, ended_at: to }) => from && to && duration((new Date(to) - new Date(from)) / 1000);
@@ -262,5 +266,4 @@ function waits({ position, estimated_start: start }) {
 
 const ending = (job) => ({
 	completed: "The video is ready", failed: `The job failed: ${job.error_message}`, cancelled: "The job was cancelled",
-	processing: "Rendering has begun", queued: "Queued",
 }[job.status]);

@@ -1,6 +1,6 @@
 // What can be done with a job, wherever it is shown.
 
-import { create, get, post, remove } from "./api.js";
+import { create, get, post, remove, unlessGone } from "./api.js";
 import { confirmDialog, toast } from "./parts.js";
 
 export const hasEnded = (job) => !["queued", "processing"].includes(job.status);
@@ -22,7 +22,7 @@ export function removeJob(job, then = () => {}) {
 		? "Its video, clips and recipe are removed from the disk. Other versions of it stay."
 		: "It is cancelled first. What has been rendered so far is removed from the disk.";
 	confirmDialog({ title: "Delete this job?", text, yes: "Delete" }, async () => {
-		await remove(path(job));
+		await remove(path(job)).catch(unlessGone);
 		toast("The job was deleted");
 		then();
 	});

@@ -35,14 +35,13 @@ export function duration(seconds) {
 	const whole = Math.round(seconds);
 	if (whole < 60) return `${whole} s`;
 	if (whole < 3600) return join(Math.floor(whole / 60), "min", whole % 60, "s");
-	return join(Math.floor(whole / 3600), "h", Math.round((whole % 3600) / 60), "min");
+	return join(Math.floor(whole / 3600), "h", Math.floor((whole % 3600) / 60), "min");
 }
 
 const join = (large, unit, small, smaller) => `${large} ${unit}${small ? ` ${small} ${smaller}` : ""}`;
 
 /** Bytes as `812 kB`, `1.4 GB`. */
 export function bytes(count) {
-	if (count === null || count === undefined) return "";
 	const power = Math.min(4, Math.floor(Math.log10(Math.max(1, count)) / 3));
 	const value = count / 1000 ** power;
 	return `${value < 10 && power ? value.toFixed(1) : Math.round(value)} ${["B", "kB", "MB", "GB", "TB"][power]}`;
@@ -60,8 +59,7 @@ export function time(iso) {
 	return at.toLocaleString(undefined, isToday ? clock : { day: "numeric", month: "short", ...clock });
 }
 
-export const timeElement = (iso, words = time(iso)) =>
-	h("time", { datetime: iso, title: new Date(iso).toLocaleString() }, words);
+export const timeElement = (iso) => h("time", { datetime: iso, title: new Date(iso).toLocaleString() }, time(iso));
 
 /** A box that says what is wrong: an error or words, or the `fields` that could not be shown at their place. */
 export function problem(error, fields = []) {
@@ -74,6 +72,15 @@ export function problem(error, fields = []) {
 const sentence = (words) => words.charAt(0).toUpperCase() + words.slice(1) + (/[.!?]$/.test(words) ? "" : ".");
 
 export const empty = (name, words, ...more) => h("div", { class: "empty" }, icon(name), h("p", {}, words), ...more);
+
+/** What is known of `rows`, each a name and a value. */
+export function factList(rows) {
+	const known = rows.filter(([, value]) => value);
+	return known.length > 0 && h("dl", { class: "facts" }, known.map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]));
+}
+
+/** Whether people want that nothing moves by itself. */
+export const calm = matchMedia("(prefers-reduced-motion: reduce)");
 
 export function button(words, props = {}, iconName = null) {
 	const { class: classes = "", ...rest } = props;

@@ -11,11 +11,12 @@ export function player(job) {
 		dataset: { testid: "final-video" }, "aria-label": "The finished video", width: job.width, height: job.height,
 	});
 	const frames = h("span", { class: "muted small mono" });
-	const frame = () => Math.round(video.currentTime * job.fps);
-	const tell = () => say(frames, `Frame ${frame() + 1}${video.duration ? ` of ${Math.round(video.duration * job.fps)}` : ""}`);
+	const total = () => Math.round(video.duration * job.fps) || 1;
+	const frame = () => Math.min(Math.floor(video.currentTime * job.fps + 0.01), total() - 1);
+	const tell = () => say(frames, `Frame ${frame() + 1}${video.duration ? ` of ${total()}` : ""}`);
 	const step = (by) => {
 		video.pause();
-		video.currentTime = Math.max(0, Math.min(video.duration || 0, (frame() + by + 0.5) / job.fps - 0.0005));
+		video.currentTime = Math.max(0, Math.min(video.duration || 0, (frame() + by + 0.5) / job.fps));
 	};
 	for (const event of ["timeupdate", "seeked", "loadedmetadata"]) video.addEventListener(event, tell);
 	return h("section", { class: "player", "aria-label": "Video" }, video, h("div", { class: "row spread controls" },
@@ -24,7 +25,7 @@ export function player(job) {
 		h("div", { class: "row" }, saves(job))));
 }
 
-/** The video's download first; the rest in a menu of links. */
+/** The links that save files; the video's is last, and stands out. */
 function saves(job) {
 	const [video, ...others] = downloads(job);
 	const link = ({ label, url, name }, classes, words) =>

@@ -1,7 +1,7 @@
 // The queue: what renders, what waits and in which order, and whether anything new is started.
 
 import { get, patch, post } from "./api.js";
-import { announce, fill, h, icon, say } from "./dom.js";
+import { announce, arrange, fill, h, icon, say } from "./dom.js";
 import { address, cancel, path } from "./jobs.js";
 import {
 	button, confirmDialog, duration, empty, iconButton, problem, progressBar, statusBadge, tellProblem, time, toast,
@@ -84,16 +84,6 @@ function section(title, tag) {
 		arrange(list, elements);
 	};
 	return { element, show };
-}
-
-/** Give `list` these children in this order, moving only those that stand wrong; the focus stays where it is. */
-function arrange(list, elements) {
-	const focused = document.activeElement;
-	for (const child of [...list.children]) if (!elements.includes(child)) child.remove();
-	elements.forEach((element, at) => {
-		if (list.children[at] !== element) list.insertBefore(element, list.children[at] ?? null);
-	});
-	if (focused !== document.activeElement && list.contains(focused)) focused.focus();
 }
 
 function makeRow(first, act) {

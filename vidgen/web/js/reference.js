@@ -7,16 +7,16 @@ import { button } from "./parts.js";
 
 const THUMBNAIL_PX = 640;
 const TYPES = "image/png,image/jpeg,image/webp";
+const slots = new WeakMap();    // by draft or shot: where its image stands now, and the `file` that is on its way
 
 /** @param {function(): number} aspect  width by height of the video */
 export function referencePicker(draft, onchange, aspect) {
-	const place = h("div");
-	const take = (file) => sendImage(file, "reference_image", place, draw, (image) => {
+	const drawn = () => (draft.reference ? chosen() : fileInput("Reference image", "reference_image", take));
+	const { place, draw, take } = imageSlot(draft, "reference_image", drawn, (image) => {
 		Object.assign(draft, { reference: image, focus: [0.5, 0.5] });
 		onchange();
 	});
 	const element = h("div", { class: "reference", ...dropped(take) }, place);
-	const draw = () => fill(place, draft.reference ? chosen() : fileInput("Reference image", "reference_image", take));
 
 	function chosen() {
 		const { filename, file_id: id, width, thumbnail } = draft.reference;
@@ -33,21 +33,33 @@ export function referencePicker(draft, onchange, aspect) {
 }
 
 /**
- * Send an image up for the field `name`, which is shown in `place` by `draw`; `keep` is given what the server made of
- * it, and a thumbnail. Until the words that stand there meanwhile are gone, the form cannot be sent.
+ * The place of the image of `owner`, a draft or a shot, for the field `name`; `drawn` says what stands there. A file that
+ * is taken is sent up, and `keep` given the answer with a thumbnail. Until then the place says so, however often it is
+ * made anew, and the form cannot be sent. Of several files the last counts.
  */
-export async function sendImage(file, name, place, draw, keep) {
-	fill(place, h("p", { class: "drop muted", role: "status", id: `sending-${name}`, dataset: { field: name, sending: "" } }, "Sending the image…"));
-	try {
-		const [sent, thumbnail] = await Promise.all([upload(file), thumbnailOf(file)]);
-		keep({ ...sent, thumbnail });
-		draw();
-		if (document.activeElement === document.body) place.querySelector("button")?.focus();
-	} catch (error) {
-		draw();
-		showWrong(place, [{ field: name, message: error.detail ?? "it cannot be read" }]);
+export function imageSlot(owner, name, drawn, keep) {
+	const slot = slots.get(owner) ?? {};
+	const place = h("div", { class: "stack tight" });
+	const draw = () => fill(place, slot.file ? sending(name) : drawn());
+	slots.set(owner, slot);
+
+	async function take(file) {
+		slot.file = file;
+		slot.draw();
+		const [image, thumbnail] = await Promise.all([upload(file).catch((error) => ({ error })), thumbnailOf(file)]);
+		if (slot.file !== file) return;
+		slot.file = null;
+		if (!image.error) keep({ ...image, thumbnail });
+		slot.draw();
+		if (image.error) showWrong(slot.place, [{ field: slot.name, message: image.error.detail }]);
+		else if (document.activeElement === document.body) slot.place.querySelector("button")?.focus();
 	}
+
+	return Object.assign(slot, { name, place, draw, take });
 }
+
+const sending = (name) =>
+	h("p", { class: "drop muted", role: "status", id: `sending-${name}`, dataset: { field: name, sending: "" } }, "Sending the image…");
 
 /** A file input as a place to drop on. */
 export function fileInput(label, name, take, hint = "Drop, paste or choose a PNG, JPEG or WebP, at most 10 MB") {
@@ -74,8 +86,9 @@ export function dropped(take) {
 	};
 }
 
-/** The image that was pasted, if one was. */
-export const pastedImage = (event) => [...event.clipboardData.files].find((file) => file.type.startsWith("image/"));
+/** The image that was pasted, if one was; text from an office program brings a picture of itself along. */
+export const pastedImage = ({ clipboardData: { files, types } }) => !(types.includes("text/plain") && types.includes("text/html"))
+	&& [...files].find((file) => file.type.startsWith("image/"));
 
 /** A small copy as a data: URL, for showing; null where the browser cannot read the file. */
 async function thumbnailOf(file) {

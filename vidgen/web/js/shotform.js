@@ -1,9 +1,9 @@
 // The fields of one shot, as the storyboard, the edit dialog and a new shot have them.
 
-import { fill, h } from "./dom.js";
+import { h } from "./dom.js";
 import { numberField, schemaFields, seedField, selectField, setter, textArea, words } from "./form.js";
 import { button } from "./parts.js";
-import { dropped, fileInput, sendImage } from "./reference.js";
+import { dropped, fileInput, imageSlot } from "./reference.js";
 
 const CAMERA_MOVES = ["static", "pan_left", "pan_right", "tilt_up", "tilt_down", "push_in", "pull_out", "orbit"];
 
@@ -33,17 +33,14 @@ const withDefaults = ({ properties }, values) => ({ properties: Object.fromEntri
 
 /** The first image of the shot: an upload, or what it is drawn from; one of the two. */
 function keyframe(shot, prefix, onchange) {
-	const place = h("div", { class: "stack tight" });
 	const name = `${prefix}keyframe_image`;
-	const draw = () => fill(place, shot.keyframe_image ? given() : asked());
-
-	const take = (file) => sendImage(file, name, place, draw, ({ file_id: id, thumbnail }) => {
+	const slot = imageSlot(shot, name, () => (shot.keyframe_image ? given() : asked()), ({ file_id: id, thumbnail }) => {
 		Object.assign(shot, { keyframe_image: id, keyframe_thumbnail: thumbnail, keyframe_prompt: "" });
 		onchange();
 	});
 
 	function given() {
-		const drop = () => { Object.assign(shot, { keyframe_image: "", keyframe_thumbnail: null }); onchange(); draw(); };
+		const drop = () => { Object.assign(shot, { keyframe_image: "", keyframe_thumbnail: null }); onchange(); slot.draw(); };
 		return h("div", { class: "row", id: `${name}-given`, dataset: { field: name } },
 			shot.keyframe_thumbnail && h("img", { class: "thumbnail", src: shot.keyframe_thumbnail, alt: "The keyframe" }),
 			h("span", { class: "small muted grow" }, "Starts from your image"),
@@ -51,12 +48,12 @@ function keyframe(shot, prefix, onchange) {
 	}
 
 	const asked = () => [
-		fileInput("Keyframe", name, take, "An image that the shot starts from: drop or choose a PNG, JPEG or WebP"),
+		fileInput("Keyframe", name, (file) => slot.take(file), "An image that the shot starts from: drop or choose a PNG, JPEG or WebP"),
 		textArea({ name: `${prefix}keyframe_prompt`, label: "Keyframe prompt", hint: "Or what it is drawn from, instead of the description" },
 			shot.keyframe_prompt, setter(shot, onchange)("keyframe_prompt"), { rows: 2 }),
 	];
 
-	draw();
-	return h("details", { class: "wide", open: Boolean(shot.keyframe_image || shot.keyframe_prompt) },
-		h("summary", {}, "First image"), h("div", dropped(take), place));
+	slot.draw();
+	return h("details", { class: "wide", open: Boolean(slot.file || shot.keyframe_image || shot.keyframe_prompt) },
+		h("summary", {}, "First image"), h("div", dropped(slot.take), slot.place));
 }

@@ -3,9 +3,7 @@
 import { announce, fill, h, icon, say } from "./dom.js";
 import { words } from "./form.js";
 import { hasEnded } from "./jobs.js";
-import { button, duration, iconButton, progressBar, statusBadge } from "./parts.js";
-
-const isCalm = matchMedia("(prefers-reduced-motion: reduce)");
+import { button, calm, duration, iconButton, progressBar, statusBadge } from "./parts.js";
 
 /** One card. `update` shows a later state of the same shot without disturbing what plays or has the focus. */
 export class ShotCard {
@@ -88,7 +86,7 @@ function clip(shot, title) {
 		"aria-label": `${title}: clip`, tabindex: -1,
 	});
 	video.muted = true;
-	video.autoplay = !isCalm.matches;
+	video.autoplay = !calm.matches;
 	const toggle = iconButton("", "pause", { class: "small over-media", onclick: () => (video.paused ? video.play() : video.pause()) });
 	const tell = () => {
 		toggle.setAttribute("aria-label", `${video.paused ? "Play" : "Pause"} ${title.toLowerCase()}`);

@@ -13,7 +13,6 @@ const EVERY_MS = 4000;
 export function mountVersions(root, job) {
 	const list = h("ol", { class: "versions" });
 	let shown = "";
-	let stop = () => {};
 	root.hidden = true;
 	root.setAttribute("aria-label", "Versions");
 	fill(root, h("h2", {}, "Versions"), list);
@@ -25,8 +24,8 @@ export function mountVersions(root, job) {
 		root.hidden = jobs.length < 2;
 		if (jobs.every(hasEnded)) stop();
 	};
-	stop = poll("versions", refresh, EVERY_MS);
-	return () => stop();
+	const stop = poll("versions", refresh, EVERY_MS);
+	return stop;
 }
 
 function version(one, at, jobs, currentId) {
