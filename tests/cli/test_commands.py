@@ -1,10 +1,14 @@
 """Every command against a started server: what it prints, what it leaves, how it exits."""
 
 import json
+import subprocess
+import sys
+from http.server import BaseHTTPRequestHandler
 
 import pytest
 
 from tests.cli.conftest import SMALL
+from tests.client.loopback import answering
 from tests.server import ROOT
 from vidgen.cli import outcome
 
@@ -104,6 +108,45 @@ def test_a_video_that_cannot_be_written_is_still_to_be_had(vidgen, finished):
     assert outcome.of(OSError(28, "No space left on device")) == (1, "No space left on device")
 
 
+def test_a_download_that_is_stopped_can_be_had_later(vidgen, finished, monkeypatch):
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("vidgen.client.Client.download", stop)
+    done = vidgen("watch", finished["id"], "-o", "out.mp4")
+    assert (done.code, done.out) == (130, "")
+    assert done.err.splitlines()[-1] == \
+        f"vidgen: stopped; the video is made, and vidgen watch {finished['id']} -o FILE takes it"
+
+
+class Going(BaseHTTPRequestHandler):
+    """Knows the job ``job_here``; whatever else it is asked for, it is not there any more."""
+
+    def do_GET(self):
+        if self.path.endswith("/job_here"):
+            content = b'{"id": "job_here", "user_prompt": "A", "status": "processing"}'
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+    do_DELETE = do_GET
+
+
+def test_a_server_that_went_away_leaves_the_jobs_name(vidgen, monkeypatch):
+    monkeypatch.setattr("vidgen.client.connection.GIVE_UP_S", 0)
+    with answering(Going) as url:
+        done = vidgen("watch", "job_here", "--url", url)
+    assert (done.code, done.out, done.err.count("\n")) == (3, "", 1)
+    assert done.err.endswith("; vidgen watch job_here shows the job again\n")
+
+
+def test_what_was_done_is_told_where_the_server_goes_away(vidgen):
+    with answering(Going) as url:
+        done = vidgen("delete", "job_here", "job_gone", "--yes", "--json", "--url", url)
+    assert (done.code, done.json()) == (3, [{"id": "job_here", "deleted": True}])
+
+
 def test_jobs_are_cancelled(vidgen, server, held):
     first, second = held(), held()
     done = vidgen("cancel", first, second, "job_nothing")
@@ -148,6 +191,9 @@ def test_what_was_cancelled_is_tried_again(vidgen, server):
     job_id = server.submit(parameters={"wait_at_step": 2})
     assert vidgen("cancel", job_id).code == 0
     server.wait(job_id, "cancelled")
+    said = vidgen("retry", job_id, "--detach", "-o", "later.mp4")
+    assert f"vidgen watch {said.out.strip()} -o later.mp4 waits for its video" in said.err
+    server.client.delete(f"/api/v1/jobs/{said.out.strip()}")
     again = vidgen("retry", job_id, "--detach", "--json").json()
     assert again["parent_id"] == job_id
     server.client.delete(f"/api/v1/jobs/{again['id']}")
@@ -175,6 +221,7 @@ def test_what_was_not_cancelled_is_not_tried_again(vidgen, finished):
     (["-o", "/dev/null", "--force"], "output: /dev/null is no file"),
     (["-o", "nowhere/out.mp4"], "output: there is no folder nowhere"),
     (["--storyboard", __file__], "storyboard: "),
+    (["-p", f"guidance_scale={'[' * 20_000}"], "parameters.guidance_scale: "),
 ])
 def test_bad_input_is_one_line_that_names_the_field(vidgen, arguments, said):
     done = vidgen("generate", "The sea", *arguments)
@@ -216,6 +263,13 @@ def test_what_users_write_moves_no_cursor(vidgen, server):
     assert vidgen("show", job_id, "--json").json()["user_prompt"] == ESCAPES
 
 
+@pytest.mark.parametrize("closed", [0, 1, 2])
+def test_a_stream_may_be_closed(environment, tmp_path, closed, finished):
+    line = f"{sys.executable} -m vidgen.cli show {finished['id']} {closed}<&-"
+    done = subprocess.run(["sh", "-c", line], env=environment, cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stderr, finished["id"] in done.stdout) == (0, "", closed != 1)
+
+
 def test_characters_that_are_none_or_that_the_terminal_lacks(vidgen, server, finished, piped, environment):
     assert vidgen("show", "job_\udcff").err == "vidgen: there is no job 'job_?'\n"
     asked = vidgen("jobs", "--search", "\udcff")
@@ -232,11 +286,3 @@ def test_without_a_command_help_is_shown(vidgen):
     assert vidgen("--help").out == done.out
     assert vidgen("--version").out.startswith("vidgen ")
     assert vidgen("weights").out == vidgen("weights", "--help").out
-
-
-def test_ids_are_completed(server, finished, piped, environment):
-    environment |= {
-        "_VIDGEN_COMPLETE": "complete_bash", "COMP_WORDS": f"vidgen show {finished['id'][:12]}", "COMP_CWORD": "2",
-    }
-    out, err = piped().communicate(timeout=60)
-    assert (out.split(), err) == ([finished["id"]], "")

@@ -120,6 +120,8 @@ def test_the_doctor_finds_what_is_bad(doctor, tmp_path):
     done = doctor("--json", gpu_device="7", min_free_mb=10**9)
     found = states(done)
     assert (done.code, found["GPU"][0], found["workspace"][0]) == (1, "bad", "bad")
+    (tmp_path / "file").touch()
+    assert states(doctor("--json", gpu_device="cpu", workspace_dir=tmp_path / "file"))["workspace"][0] == "bad"
     broken = doctor("--json", gpu_device="cpu", min_free_mb=0, imageio_ffmpeg_exe=tmp_path / "nothing")
     assert (broken.code, states(broken)["ffmpeg"][0]) == (1, "bad")
 
@@ -142,11 +144,14 @@ def test_the_doctor_knows_who_has_the_port(server):
     with answering(Stranger) as url:
         assert found(url).state == "bad"
     assert (found(url).state, found(url).said) == ("good", "is free")
+    elsewhere = port(Settings(api_host="192.0.2.1"))
+    assert elsewhere.state == "bad" and elsewhere.advice.startswith("set API_HOST")
 
 
 def test_bad_settings_are_what_the_doctor_says_first(doctor):
-    done = doctor(api_port="many")
-    assert done.code == 1 and "API_PORT" in done.err
+    done = doctor(api_port="many", min_free_mb="few")
+    assert (done.code, done.err.count("\n")) == (1, 1) and "  " not in done.err
+    assert "API_PORT" in done.err and "MIN_FREE_MB" in done.err
 
 
 def test_help_imports_nothing_heavy(environment):

@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 
 from tests.server import ROOT
+from vidgen.cli.recipe_fields import Recipe
 from vidgen.media.video import read_metadata
 
 PHOTO = ROOT / "tests" / "data" / "reference.jpg"
@@ -34,11 +35,22 @@ def test_what_is_no_video_of_ours_is_told(vidgen, video, tmp_path, name):
     assert vidgen(name, strange).err == f"vidgen: file: {strange} is no mp4 that can be read\n"
     assert vidgen(name, strange).code == 2
     changed = tmp_path / "changed.mp4"
-    for there, instead in ((b'"vidgen":', b'"nobody":'), (b'"focus":', b'"facus":'), (b'"fps":8.0', b'"fps":"a"')):
+    for there, instead in (
+        (b'"vidgen":', b'"nobody":'), (b'"focus":', b'"facus":'), (b'"fps":8.0', b'"fps":"8"'),
+        (b'"start":"text"', b'"start":[    ]'),
+    ):
         assert there in video.read_bytes()
         changed.write_bytes(video.read_bytes().replace(there, instead))     # of the same length: the file stays whole
         done = vidgen(name, changed)
         assert (done.code, done.out, done.err.count("\n")) == (1, "", 1) and "holds no recipe" in done.err
+
+
+def test_parameters_that_a_recipe_says_a_shot_was_rendered_with_are_looked_at(video):
+    recipe = json.loads(read_metadata(video)["comment"])
+    assert Recipe.model_validate(recipe)
+    recipe["storyboard"]["shots"][0]["made"] = {"render": {"parameters": []}}
+    with pytest.raises(ValueError, match="parameters"):
+        Recipe.model_validate(recipe)
 
 
 def test_the_stub_gives_equal_bytes(vidgen, video, tmp_path):

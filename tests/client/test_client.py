@@ -104,6 +104,12 @@ def test_images_of_all_kinds(client, tmp_path, kind):
     assert upload.filename == ("boat.png" if kind in ("path", "name", "file") else "image.png")
 
 
+def test_a_name_on_the_disk_may_be_no_text(client, tmp_path):
+    path = tmp_path / "boat\udcff.png"
+    path.write_bytes(png())
+    assert client.upload(path).filename == "boat?.png"
+
+
 def test_a_video_starts_from_an_image(client):
     job = client.generate("A boat", image=picture(), **SMALL)
     assert (job.generation_mode, job.reference_image[:7]) == ("image_to_video", "upload_")
@@ -178,6 +184,12 @@ def test_a_cancelled_job_is_a_failure_for_who_waits(client):
         job.wait(on_event=lambda event: event.phase and job.cancel())
     assert (caught.value.job.status, caught.value.job.error_code) == ("cancelled", "cancelled")
     assert job.cancel().status == "cancelled"
+
+
+def test_a_job_that_has_ended_is_never_late(finished):
+    heard = []
+    assert finished.wait(timeout_s=0, on_event=heard.append) is finished
+    assert heard == list(finished.events())
 
 
 def test_a_failed_job_says_why(client):

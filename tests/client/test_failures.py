@@ -1,15 +1,26 @@
 """What goes wrong, as exceptions; what is repeated, and what is not."""
 
 import json
+import pickle
 import socket
 from http.server import BaseHTTPRequestHandler
 
 import httpx
 import pytest
 
+from tests.client.conftest import KEY
 from tests.client.loopback import answering
 from vidgen import client as vidgen_client
-from vidgen.client import ApiError, Client, ClientError, ConnectionFailed, InvalidRequest, Unavailable
+from vidgen.client import (
+    ApiError,
+    Client,
+    ClientError,
+    ConnectionFailed,
+    InvalidRequest,
+    JobFailed,
+    Unavailable,
+    WrongField,
+)
 from vidgen.client.errors import error_of
 
 STATUSES = {
@@ -30,6 +41,14 @@ def test_errors_by_status(status, kind):
     assert (str(error), error.detail, error.status, error.code) == ("seed: must be less",) * 2 + (status, "a_code")
     assert error.fields == (("seed", "must be less"),)
     assert (error.fields[0].field, error.retry_after_s) == ("seed", 7)
+
+
+def test_errors_go_from_process_to_process(finished):
+    error = InvalidRequest(400, "a_code", "seed: no", [WrongField("seed", "no")], 7)
+    again = pickle.loads(pickle.dumps(error))
+    assert (type(again), str(again), vars(again)) == (InvalidRequest, "seed: no", vars(error))
+    failed = pickle.loads(pickle.dumps(JobFailed(finished)))
+    assert (str(failed), failed.job) == (str(JobFailed(finished)), finished)
 
 
 def test_wrong_fields_are_named_by_the_server(client):
@@ -68,7 +87,15 @@ def test_an_empty_key_is_none(monkeypatch):
         assert client.job("job_1").id == "job_1"
 
 
-@pytest.mark.parametrize("timeout_s", [0, -1, float("nan")])
+@pytest.mark.parametrize("id", ["", ".", ".."])
+def test_ids_that_would_be_another_route(client, id, tmp_path):
+    for ask in (client.job, client.delete, client.recipe, client.model, client.events,
+                lambda id: client.download(id, tmp_path)):
+        with pytest.raises(InvalidRequest, match=r"id: must be a (job|model)'s"):
+            ask(id)
+
+
+@pytest.mark.parametrize("timeout_s", [0, -1, float("nan"), float("inf"), 1e12])
 def test_timeouts_that_are_none(timeout_s):
     with pytest.raises(InvalidRequest, match="timeout_s: "):
         Client(timeout_s=timeout_s)
@@ -187,14 +214,14 @@ class Ending(Flaky):
 
 
 def test_a_server_that_stays_away_is_given_up(tmp_path, monkeypatch):
-    monkeypatch.setattr("vidgen.client.connection.GIVE_UP_S", 0.3)
+    monkeypatch.setattr("vidgen.client.connection.GIVE_UP_S", 1)
     handler = type("ThisEnding", (Ending,), {"asked": []})
     with answering(handler) as url:
         client = Client(url)
         client.health()
         with pytest.raises(Unavailable, match="away"):
             next(client.events("job_1"))
-        assert len(handler.asked) > 4
+        assert len(handler.asked) > 2
     with client, pytest.raises(ConnectionFailed, match="nothing answers"):
         client.download("job_1", tmp_path)
     assert list(tmp_path.iterdir()) == []
@@ -232,3 +259,20 @@ def test_an_answer_that_does_not_come():
     with answering(Silent) as url, Client(url, timeout_s=0.1) as client, \
             pytest.raises(ConnectionFailed, match=r"within 0\.1 s"):
         client.health()
+
+
+def test_another_process_has_connections_of_its_own(client, finished):
+    there = pickle.loads(pickle.dumps(finished))
+    assert there == finished and there.recipe() == finished.recipe()
+    assert there._client is not client
+    there._client.close()
+
+
+def test_a_closed_client_says_so(server, finished, tmp_path):
+    with Client(server.url, KEY) as closed:
+        job = closed.job(finished.id)
+    for ask in (job.refresh, job.wait, lambda: job.download(tmp_path), lambda: job.content(job.poster_url, 1)):
+        with pytest.raises(ConnectionFailed, match="is closed"):
+            ask()
+    job.data = {**job.data, "status": "processing"}
+    assert "is closed" in job._repr_mimebundle_()["text/html"]

@@ -3,6 +3,7 @@
 import importlib
 import sys
 from base64 import b64decode
+from copy import deepcopy
 from pathlib import Path
 from re import search
 
@@ -61,7 +62,8 @@ def test_a_job_that_failed_says_why(client):
 
 
 def test_words_are_never_markup(client, finished):
-    data = {**finished.data, "user_prompt": NASTY, "current_step": NASTY, "error_message": NASTY, "model_id": NASTY}
+    data = deepcopy(finished.data)
+    data |= {"user_prompt": NASTY, "current_step": NASTY, "error_message": NASTY, "model_id": NASTY}
     data["storyboard"]["shots"][0] |= {"description": NASTY}
     for status in ("completed", "failed"):
         page = shown(Job(client, data | {"status": status}))
@@ -79,11 +81,24 @@ def test_a_server_that_is_gone_breaks_no_cell(finished):
         assert "<video" not in shown(Job(nobody, finished.data))
 
 
-def test_live_progress_in_a_cell(client, drawn):
-    job = client.generate("A lighthouse", **SMALL | {"num_frames": 30}, parameters={"slow_ms": 30})
-    job.show()
-    assert job.status == "completed"
+def test_live_progress_in_a_cell(client, held, drawn, monkeypatch):
+    class Watched(Job):
+        """Ends once it has been drawn three times."""
+
+        def _repr_mimebundle_(self, **asked):
+            if len(drawn) == 3:
+                client.cancel(self.id)
+            return super()._repr_mimebundle_(**asked)
+
+    monkeypatch.setattr("vidgen.client.notebook.REDRAW_S", 0)
+    with pytest.raises(JobFailed, match="cancelled"):
+        Watched(client, held.data).show()
     assert ["<progress" in picture["text/html"] for picture in drawn[:3]] == [True] * 3
+    assert "<p>cancelled: " in drawn[-1]["text/html"]
+
+
+def test_the_end_in_a_cell_is_the_video(finished, drawn):
+    finished.show()
     assert "<video" in drawn[-1]["text/html"]
 
 

@@ -14,6 +14,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     :param arguments: without the program's name; None takes the process's own.
     """
-    from vidgen.cli.app import run
+    from vidgen.cli.outcome import STOPPED
 
-    return run(arguments)
+    try:
+        from vidgen.cli.app import run
+
+        return run(arguments)
+    except KeyboardInterrupt:               # while all this is being imported, too
+        return STOPPED

@@ -4,6 +4,7 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from io import TextIOWrapper
 from typing import Annotated
 
 import typer
@@ -11,6 +12,7 @@ import typer
 from vidgen import __version__
 from vidgen.cli import doctor, edits, generate, jobs, models, outcome, recipe, reproduce, serve, watch, weights
 from vidgen.cli.command import ApiKey, Json, Url, command, remember
+from vidgen.cli.completion import words_whole
 from vidgen.cli.text import printable
 
 app = typer.Typer(
@@ -22,14 +24,12 @@ app = typer.Typer(
 def run(arguments: Sequence[str] | None = None) -> int:
     """See :func:`vidgen.cli.main`."""
     logging.getLogger("vidgen").addHandler(logging.NullHandler())      # what went wrong is said in a line of ours
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="replace")    # of what a terminal cannot show
+    _prepare_streams()
     try:
-        code = app(arguments, prog_name="vidgen", standalone_mode=False)
+        with words_whole():
+            code = app(arguments, prog_name="vidgen", standalone_mode=False)
         sys.stdout.flush()
         return code if isinstance(code, int) else outcome.OK
-    except KeyboardInterrupt:
-        return outcome.STOPPED
     except BrokenPipeError:                 # whoever read us has enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return outcome.FAILED
@@ -41,6 +41,15 @@ def run(arguments: Sequence[str] | None = None) -> int:
         if (found := outcome.of(e)) is None:
             raise
         return _said(*found)
+
+
+def _prepare_streams() -> None:
+    """Have every stream take any text, and those that were closed lead nowhere."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode, closefd=False))
+        if isinstance(stream := getattr(sys, name), TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def _said(code: int, line: str) -> int:

@@ -1,5 +1,6 @@
 """What ``vidgen doctor`` looks at, one function a subject. Nothing is changed, no key is shown, no model is loaded."""
 
+import errno
 import os
 import shutil
 import socket
@@ -19,7 +20,7 @@ ROOMY_BYTES = 20_000 * MB
 
 LIBRARIES = ("torch", "diffusers", "transformers", "accelerate")
 INSTALL = "make install on a machine with an NVIDIA driver, or pip install 'vidgen[local]'"
-ANSWER_S = 2.0
+ANSWER_S = 5.0
 TRIAL_PX, TRIAL_FRAMES = 64, 5
 
 
@@ -115,6 +116,8 @@ def disk(what: str, place: Path, floor_bytes: int) -> Finding:
     there = next(path for path in (place.absolute(), *place.absolute().parents) if path.exists())
     free = shutil.disk_usage(there).free
     said = f"{place}: {size_text(free)} free"
+    if not there.is_dir():
+        return Finding(BAD, what, f"{there} is no folder", "change WORKSPACE_DIR")
     if not os.access(there, os.W_OK | os.X_OK):
         return Finding(BAD, what, f"{there} cannot be written to", "change its owner, or WORKSPACE_DIR")
     if free < floor_bytes:
@@ -165,8 +168,15 @@ def port(settings: Settings) -> Finding:
             one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             one.bind(address)
     except OSError as e:
-        return _taken(settings, what, f"cannot be listened on at {host}: {e.strerror}")
+        why = f"cannot be listened on at {host}: {e.strerror}"
+        return _taken(settings, what, why) if e.errno == errno.EADDRINUSE else Finding(BAD, what, why, _advice(e))
     return Finding(GOOD, what, "is free")
+
+
+def _advice(error: OSError) -> str:
+    if isinstance(error, PermissionError):
+        return "set API_PORT to 1024 or above"
+    return "set API_HOST to an address of this machine, such as 127.0.0.1"
 
 
 def _taken(settings: Settings, what: str, why: str) -> Finding:

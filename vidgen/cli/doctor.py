@@ -17,7 +17,7 @@ def doctor(session: Session) -> None:
     try:
         settings = load_settings()
     except StartRefused as e:
-        raise outcome.Ended(outcome.FAILED, f"{e.detail}\n") from None
+        raise outcome.Ended(outcome.FAILED, outcome.of(e)[1]) from None
     found = []
     for finding in look_over(settings):
         found.append(finding)

@@ -97,13 +97,15 @@ def _each(session: Session, ids: list[str], one: "Callable[[str], dict]") -> Non
     from vidgen.client import ApiError
 
     done, failed = [], []
-    for id in dict.fromkeys(ids):
-        try:
-            done.append(one(id))
-        except ApiError as e:
-            failed.append(outcome.of(e))
-    if session.json:
-        session.result(done)
+    try:
+        for id in dict.fromkeys(ids):
+            try:
+                done.append(one(id))
+            except ApiError as e:
+                failed.append(outcome.of(e))
+    finally:                                # what was done is told, even where the server went away
+        if session.json:
+            session.result(done)
     for _, said in failed[:-1]:
         session.note(f"vidgen: {said}")
     if failed:

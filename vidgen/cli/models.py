@@ -10,7 +10,7 @@ from vidgen.cli.session import Session
 if TYPE_CHECKING:
     from vidgen.client import Model
 
-HEADER = ("MODEL", "MAKES", "NAME", "CAN RUN")
+HEADER = ("MODEL", "MAKES", "CAN RUN")      # no name: 80 columns are to show why a model cannot run
 PARAMETER_HEADER = ("PARAMETER", "TYPE", "DEFAULT", "TAKES", "WHAT IT IS")
 RANGES = ("width", "height", "num_frames", "fps", "num_inference_steps")
 
@@ -31,7 +31,7 @@ def models(session: Session, model: One = None, available: Available = False) ->
 
 def _row(model: "Model") -> tuple[object, ...]:
     state = "yes" if model.is_available else f"no: {model.unavailable_reason}"
-    return model.id, _makes(model.capabilities), model.name, state
+    return model.id, _makes(model.capabilities), state
 
 
 def _makes(can: dict[str, Any]) -> str:

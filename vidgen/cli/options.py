@@ -90,7 +90,7 @@ def pairs(field: str, given: Iterable[str] | None, *, text: bool = False) -> dic
 def _value(text: str) -> Any:
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
 
 
@@ -99,7 +99,7 @@ def read_json(field: str, path: Path) -> Any:
         return json.loads(path.read_text("utf-8"))
     except OSError as e:
         raise BadInput(field, f"{path} cannot be read: {e.strerror}") from e
-    except ValueError as e:
+    except (ValueError, RecursionError) as e:
         raise BadInput(field, f"{path} is not JSON") from e
 
 

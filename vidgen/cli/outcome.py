@@ -32,8 +32,10 @@ def _of_ours(error: Exception) -> tuple[int, str] | None:
     match error:
         case Ended():
             return error.code, str(error)
-        case InvalidInput() | StartRefused():
+        case InvalidInput():
             return BAD_INPUT, error.detail
+        case StartRefused():
+            return BAD_INPUT, " ".join(error.detail.split())
         case VidgenError():
             return FAILED, error.detail
         case OSError(strerror=str()):

@@ -41,7 +41,7 @@ def read(file: Path) -> dict[str, Any]:
         raise BadInput("file", f"{file} is no mp4 that can be read") from None
     try:
         Recipe.model_validate(found := json.loads(text))
-    except ValueError:
+    except (ValueError, RecursionError):
         said = f"{file} holds no recipe: vidgen did not make it, or another version did, or somebody changed it since"
         raise Ended(outcome.FAILED, said) from None
     return found

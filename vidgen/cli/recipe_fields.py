@@ -2,16 +2,20 @@
 
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 
-class Made(BaseModel):
+class Part(BaseModel):
+    model_config = ConfigDict(strict=True)  # what stands there is used as it stands: "8" is no number
+
+
+class Made(Part):
     id: str
     revision: str | None
     versions: dict[str, Any]
 
 
-class Effective(BaseModel):
+class Effective(Part):
     width: int
     height: int
     num_frames: int
@@ -21,23 +25,28 @@ class Effective(BaseModel):
     parameters: dict[str, Any]
 
 
-class Shot(BaseModel):
+class Rendered(Part):
+    parameters: dict[str, Any] = {}
+
+
+class Shot(Part):
     description: str
     camera_move: str
     duration_seconds: float | None
     num_frames: int
     seed: int
-    made: dict[str, dict[str, Any]]
+    made: dict[str, Rendered]
+    start: str | None = None
     parameters: dict[str, Any] = {}
     keyframe_image_sha256: str | None = None
 
 
-class Storyboard(BaseModel):
+class Storyboard(Part):
     title: str
     shots: list[Shot]
 
 
-class Recipe(BaseModel):
+class Recipe(Part):
     vidgen: str
     prompt: str
     style_preferences: dict[str, Any]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Any
 
-from vidgen.cli.text import printable, shortened, table
+from vidgen.cli.text import fitted, printable, table
 
 if TYPE_CHECKING:
     from vidgen.client import Client
@@ -55,7 +55,7 @@ class Session:
         """Lines as wide as they need to be; on a terminal, as wide as that."""
         columns = self._columns()
         for row in table(header, rows).splitlines():
-            print(shortened(row, columns) if columns else row, flush=True)
+            print(fitted(row, columns) if columns else row, flush=True)
 
     def _columns(self) -> int | None:
         if not sys.stdout.isatty():

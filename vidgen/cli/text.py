@@ -6,16 +6,31 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 MAX_SLUG_CHARS = 40
+JOINERS = "\u200c\u200d"
+"""Persian words, and emoji that are made of several, are written with them; they move nothing."""
 
 
 def printable(text: object) -> str:
     """*text* in one line, without what a terminal would obey: control characters, marks that turn the direction."""
-    return "".join(char if char.isprintable() else " " if char.isspace() else "\ufffd" for char in str(text))
+    return "".join(map(_shown, str(text)))
+
+
+def _shown(char: str) -> str:
+    if char.isprintable() or char in JOINERS:
+        return char
+    return " " if char.isspace() else "\ufffd"
 
 
 def shortened(text: object, chars: int) -> str:
     said = printable(text)
     return said if len(said) <= chars else f"{said[:chars - 1].rstrip()}…"
+
+
+def fitted(line: str, columns: int) -> str:
+    """As :func:`shortened`, by the columns of a terminal: some characters take two."""
+    from rich.cells import cell_len, set_cell_size
+
+    return line if cell_len(line) <= columns else f"{set_cell_size(line, columns - 1).rstrip()}…"
 
 
 def slug(text: str) -> str:

@@ -49,7 +49,8 @@ def finish(
         session.result(job.data)
     else:
         session.line(job.id)
-        session.note(f"it is {job.status}; vidgen watch {job.id} shows it")
+        later = f" -o {output} waits for its video" if output else " shows it"
+        session.note(f"it is {job.status}; vidgen watch {job.id}{later}")
 
 
 def follow(session: Session, job: "Job") -> "Job":
@@ -58,17 +59,20 @@ def follow(session: Session, job: "Job") -> "Job":
     :returns: the job, completed.
     :raises JobFailed: it failed, or was cancelled.
     :raises typer.Exit: Ctrl-C, after the job was cancelled where that was the answer.
+    :raises Ended: the server went away.
     """
-    from vidgen.client import JobFailed
+    from vidgen.client import ConnectionFailed, JobFailed
 
     try:
         with view_of(session, job.user_prompt, lambda: _shots(job)) as view:
             for event in job.events():
                 view.show(event.data)
+        ended = job.refresh()
     except KeyboardInterrupt:
         _interrupted(session, job)
         raise typer.Exit(outcome.STOPPED) from None
-    ended = job.refresh()
+    except ConnectionFailed as e:
+        raise Ended(outcome.UNAVAILABLE, f"{e}; vidgen watch {job.id} shows the job again") from e
     if ended.status != "completed":
         if session.json:
             session.result(ended.data)
@@ -79,14 +83,20 @@ def follow(session: Session, job: "Job") -> "Job":
 def deliver(session: Session, client: "Client", job: "Job", path: Path) -> None:
     """Take the video of a completed job, and say where it is.
 
-    :raises Ended: it cannot be written there.
+    :raises Ended: it cannot be written there, the server went away, or Ctrl-C.
     """
+    from vidgen.client import ConnectionFailed
+
+    still = f"the video is made, and vidgen watch {job.id} -o FILE takes it"
     try:
         with download_bar(session) as progress:
             client.download(job.id, path, progress=progress)
     except OSError as e:
-        said = f"{path}: {e.strerror}; the video is made, and vidgen watch {job.id} -o FILE takes it"
-        raise Ended(outcome.FAILED, said) from e
+        raise Ended(outcome.FAILED, f"{path}: {e.strerror}; {still}") from e
+    except ConnectionFailed as e:
+        raise Ended(outcome.UNAVAILABLE, f"{e}; {still}") from e
+    except KeyboardInterrupt:
+        raise Ended(outcome.STOPPED, f"stopped; {still}") from None
     if session.json:
         session.result({**job.data, "file": str(path)})
     else:

@@ -29,7 +29,8 @@ class Client:
 
     Every method raises :class:`ApiError` where the server refuses, by its words, and :class:`ConnectionFailed` where no
     answer comes. Reads are repeated over broken connections, and so is posting a job, which can never make two.
-    For any number of threads. Used in a ``with`` statement, or with :meth:`close`, it ends its connections.
+    For any number of threads; a process that it is sent to has connections of its own. Used in a ``with`` statement, or
+    with :meth:`close`, it ends its connections.
     """
 
     def __init__(self, base_url: str | None = None, api_key: str | None = None, *, timeout_s: float = 30.0):
@@ -38,6 +39,13 @@ class Client:
 
     def close(self) -> None:
         self._connection.http.close()
+
+    def __getstate__(self) -> dict[str, Any]:
+        line = self._connection
+        return {"base_url": line.base_url, "api_key": line.api_key, "timeout_s": line.timeout_s}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(**state)
 
     def __enter__(self) -> "Client":
         return self
@@ -94,7 +102,8 @@ class Client:
         :param filename: to show; left out, the file's own.
         """
         with images.opened(image, filename) as (name, file):
-            return Upload(self._ask("POST", "/api/v1/upload", files={"file": (name, file)}, timeout_s=LONG_S))
+            shown = name.encode("utf-8", "replace").decode()        # a disk may hold names that are no text
+            return Upload(self._ask("POST", "/api/v1/upload", files={"file": (shown, file)}, timeout_s=LONG_S))
 
     # jobs
 
@@ -254,9 +263,14 @@ class Client:
         return f"<Client of {self.base_url}>"
 
 
-def _path(*parts: str) -> str:
-    """A route, with whatever an id may hold as one segment of it."""
-    return "/api/v1/" + "/".join(quote(part, safe=":", errors="replace") for part in parts)
+def _path(kind: str, id: str, *rest: str) -> str:
+    """A route, with whatever an id may hold as one segment of it.
+
+    :raises InvalidRequest: *id* would make it another route.
+    """
+    if id in ("", ".", ".."):
+        raise InvalidRequest.of("id", f"must be a {kind.removesuffix('s')}'s, not {id!r}")
+    return "/".join(["/api/v1", kind, quote(id, safe=":", errors="replace"), *rest])
 
 
 def _joined(body: dict[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:

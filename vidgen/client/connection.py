@@ -28,6 +28,7 @@ PASSING = (429, *AGAIN)
 """Answers that are waited out where a stream or a download that had begun is taken up again."""
 
 CONNECT_S = 10.0
+MAX_TIMEOUT_S = 7 * 24 * 3600.0             # a socket takes some weeks at most
 KEEPALIVE_S = 2.0                           # an idle connection is not used again later: the server ends it after 5 s
 
 GIVE_UP_S = 120.0
@@ -50,11 +51,12 @@ class Connection:
 
     def __init__(self, base_url: str | None, api_key: str | None, timeout_s: float):
         self.base_url = _checked_url(base_url or os.environ.get("VIDGEN_URL") or DEFAULT_URL)
+        self.api_key = api_key or os.environ.get("VIDGEN_API_KEY")
         self.timeout_s = _checked_timeout(timeout_s)
         self.reached = False
         self.http = httpx.Client(
-            base_url=self.base_url, headers=_headers(api_key or os.environ.get("VIDGEN_API_KEY")),
-            timeout=self._timeout(), limits=httpx.Limits(max_connections=None, keepalive_expiry=KEEPALIVE_S),
+            base_url=self.base_url, headers=_headers(self.api_key), timeout=self._timeout(),
+            limits=httpx.Limits(max_connections=None, keepalive_expiry=KEEPALIVE_S),
             trust_env=httpx.URL(self.base_url).host not in THIS_MACHINE,    # no proxy sees our loopback
         )
 
@@ -93,8 +95,10 @@ class Connection:
 
         :param read_s: without a byte, before that is a ``ReadTimeout``.
         :raises ApiError: the server refused.
+        :raises ConnectionFailed: the client is closed.
         :raises httpx.TransportError: the connection failed, here or while the block reads.
         """
+        self._check_open()
         with self.http.stream("GET", path, headers=headers, timeout=self._timeout(read_s)) as answer:
             self.reached = True
             if not answer.is_success:
@@ -137,9 +141,14 @@ class Connection:
         return self._send(method, path, **options)
 
     def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
+        self._check_open()
         answer = self.http.request(method, path, **options)
         self.reached = True
         return answer
+
+    def _check_open(self) -> None:
+        if self.http.is_closed:
+            raise ConnectionFailed(f"this client of {self.base_url} is closed; make another one")
 
     def _refusal(self, answer: httpx.Response) -> ApiError:
         return self._stranger(answer) if answer.is_redirect else error_of(answer)
@@ -238,8 +247,8 @@ def _is_tls(error: BaseException | None) -> bool:
 
 
 def _checked_timeout(timeout_s: float) -> float:
-    if not timeout_s > 0:
-        raise InvalidRequest.of("timeout_s", "must be greater than 0")
+    if not 0 < timeout_s <= MAX_TIMEOUT_S:
+        raise InvalidRequest.of("timeout_s", f"must be greater than 0 and at most {MAX_TIMEOUT_S:g}")
     return timeout_s
 
 

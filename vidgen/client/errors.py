@@ -54,6 +54,9 @@ class ApiError(ClientError):
         self.status, self.code, self.detail, self.fields = status, code, detail, tuple(fields)
         self.retry_after_s = retry_after_s
 
+    def __reduce__(self) -> tuple[Any, ...]:        # for another process: the message alone is not what it is made of
+        return type(self), (self.status, self.code, self.detail, self.fields, self.retry_after_s)
+
 
 class InvalidRequest(ApiError):
     of_status = 400
@@ -109,6 +112,9 @@ class JobFailed(ClientError):
     def __init__(self, job: "Job"):
         super().__init__(job.error_message or f"job {job.id} is {job.status}")
         self.job = job
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.job,)
 
 
 CLASSES = {kind.of_status: kind for kind in ApiError.__subclasses__()}

@@ -100,9 +100,21 @@ class Job(Answer):
         :raises JobFailed: the job failed or was cancelled.
         :raises TimeoutError: it has not ended in time. It goes on.
         """
-        for event in self._client.events(self.id, timeout_s=timeout_s):
-            if on_event is not None:
-                on_event(event)
+        seen = 0
+
+        def hear(timeout_s: float | None) -> None:
+            nonlocal seen
+            for event in self._client.events(self.id, since=seen, timeout_s=timeout_s):
+                seen = event.seq
+                if on_event is not None:
+                    on_event(event)
+
+        try:
+            hear(timeout_s)
+        except TimeoutError:
+            if not self.refresh().ended:
+                raise
+            hear(None)                      # the rest is there already
         if self.refresh().status != "completed":
             raise JobFailed(self)
         return self
