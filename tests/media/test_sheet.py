@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from tests.media.conftest import grey
-from vidgen.errors import Cancelled, EncodeFailed
+from vidgen.errors import EncodeFailed
 from vidgen.media.probe import inspect
 from vidgen.media.sheet import MAX_SIDE, MAX_TILE_HEIGHT, TILE_WIDTH, contact_sheet, grid, shown
 
@@ -84,16 +84,4 @@ def test_a_video_that_is_not_whole_has_no_sheet(clip, tmp_path):
         inspect(path)
     with pytest.raises(EncodeFailed):
         contact_sheet(path, tmp_path / "sheet.jpg", num_frames=30)
-    assert not (tmp_path / "sheet.jpg").exists()
-
-
-def test_a_cancel_is_heard(fake, clip, tmp_path):
-    path = clip(frames=6)
-    fake.behave("hang", kind="inspect")
-
-    def cancel():
-        raise Cancelled("cancelled")
-
-    with pytest.raises(Cancelled):
-        contact_sheet(path, tmp_path / "sheet.jpg", num_frames=6, tick=cancel)
     assert not (tmp_path / "sheet.jpg").exists()

@@ -6,7 +6,7 @@ from pathlib import Path
 from vidgen.errors import EncodeFailed
 from vidgen.media import ffmpeg
 from vidgen.media.encode import EXACT_SCALE
-from vidgen.media.ffmpeg import TIMEOUT_S, Tick, nothing
+from vidgen.media.ffmpeg import TIMEOUT_S
 from vidgen.media.probe import JPEG, JPEG_COLOURS, LISTED, ONLY_MP4, one_picture, parse_tracks
 
 MAX_SIDE = 5
@@ -21,9 +21,7 @@ _TILE = (
 )
 
 
-def contact_sheet(
-    video: Path, output: Path, *, num_frames: int, tick: Tick = nothing, timeout_s: float = TIMEOUT_S
-) -> None:
+def contact_sheet(video: Path, output: Path, *, num_frames: int, timeout_s: float = TIMEOUT_S) -> None:
     """Write evenly spaced frames of the mp4 *video*, row by row, into the JPEG *output*: of the video's shape, 240 px
     wide, or less where that would be more than 480 px high or than the video has itself.
 
@@ -41,7 +39,7 @@ def contact_sheet(
             ["-v", "error", "-xerror", *ONLY_MP4, "-i", ffmpeg.local(video), "-filter_complex", graph,
              "-map", "[counted]", "-c:v", "wrapped_avframe", "-fps_mode", "passthrough", *LISTED,
              "-map", "[sheet]", *one_picture(output, *JPEG)],
-            tick=tick, timeout_s=timeout_s,
+            timeout_s=timeout_s,
         )
         counted, = parse_tracks(listed, [0])
         if len(counted.packets) != columns * rows:
