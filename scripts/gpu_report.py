@@ -5,14 +5,18 @@ nothing is fetched.
     python scripts/gpu_report.py --only memory --only gap  sections by themselves; each ends within nine minutes
     python scripts/gpu_report.py --weights /tmp/weights    where the weights are made, once, and found again
 
-It needs Python 3.11 or newer, torch for CUDA, transformers, accelerate, safetensors, huggingface-hub, nvidia-ml-py,
-pillow, psutil and httpx. Where there is no more than that, bring the wheels of
+It needs Python 3.11 or newer, torch for CUDA (2.11 or newer), transformers 5, accelerate, safetensors, huggingface-hub,
+nvidia-ml-py, pillow, psutil, httpx and requests. Where there is no more than that, bring the wheels of
 
     alembic annotated-types diffusers fastapi fastapi-offline httptools imageio-ffmpeg importlib-metadata lazy-importer
     mako opentelemetry-api pydantic pydantic-core pydantic-settings python-dotenv python-multipart sqlalchemy starlette
     typing-inspection uvicorn websockets
 
-in the versions of pyproject.toml, and name their folder in PYTHONPATH. ffmpeg comes with imageio-ffmpeg.
+in the versions of pyproject.toml, and name the folder that they were installed into (pip install --no-deps --target) in
+PYTHONPATH. ffmpeg comes with imageio-ffmpeg: 28 MB up to 0.7, 65 MB from 0.8 on; all of them with 0.7 are 44 MB.
+
+Rows are printed as they come, and --json FILE is written anew after each section, so that what ends the script early
+loses one section at the most.
 
 On a machine without a GPU it says so and measures small weights on the CPU: the figures say nothing, but everything has
 run.
@@ -41,6 +45,11 @@ from gpureport.stage import set_up  # noqa: E402
 SECTIONS = {module.NAME: module for module in (speed, memory, gap, swap, ladder, assertion, urgent, cancel, forecast)}
 SECTION_S = 9 * 60
 FAILED = 1
+TERMINATED = 128 + signal.SIGTERM
+
+
+class OutOfTime(BaseException):
+    """A section's time is over. What it tries one by one must not take that for the failure of one of them."""
 
 
 def main() -> int:
@@ -54,13 +63,16 @@ def main() -> int:
         help="where the random weights are made and kept; default: %(default)s",
     )
     asked = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))      # so that servers and programs are ended
     report = GpuReport()
-    _measure(report, asked.only or list(SECTIONS), asked.weights.absolute())
-    _show(report, asked.json)
+    try:
+        _measure(report, asked.only or list(SECTIONS), asked.weights.absolute(), asked.json)
+    finally:
+        _show(report, asked.json)
     return FAILED if report.failures else 0
 
 
-def _measure(report: GpuReport, names: list[str], weights: Path) -> None:
+def _measure(report: GpuReport, names: list[str], weights: Path, file: Path | None) -> None:
     report.machine, gpu = _machine()
     print(_said(report.machine, gpu), flush=True)
     with _one(report, making.NAME):
@@ -70,6 +82,7 @@ def _measure(report: GpuReport, names: list[str], weights: Path) -> None:
     for name in names:
         if name in SECTIONS:
             _section(report, name, gpu, making.folder_of(gpu, weights))
+            _write(report, file)
 
 
 def _section(report: GpuReport, name: str, gpu: bool, released: Path) -> None:
@@ -86,14 +99,16 @@ def _one(report: GpuReport, name: str) -> Iterator[None]:
 
 @contextmanager
 def _within(limit_s: int) -> Iterator[None]:
-    """:raises TimeoutError: inside, once *limit_s* are over."""
+    """:raises TimeoutError: what is inside was not done after *limit_s*, and has been ended."""
     def over(number: int, frame: FrameType | None) -> None:
-        raise TimeoutError(f"it was not done after {limit_s} s")
+        raise OutOfTime
 
     before = signal.signal(signal.SIGALRM, over)
     signal.alarm(limit_s)
     try:
         yield
+    except OutOfTime:
+        raise TimeoutError(f"it was not done after {limit_s} s") from None
     finally:
         signal.alarm(0)
         signal.signal(signal.SIGALRM, before)
@@ -129,12 +144,16 @@ def _said(machine: dict[str, Any], gpu: bool) -> str:
 
 def _show(report: GpuReport, file: Path | None) -> None:
     print(f"\n{report.table()}\n")
-    if file:
-        file.write_text(report.json() + "\n", "utf-8")
-    else:
+    _write(report, file)
+    if not file:
         print(report.json())
     for figure in report.missed():
         print(f"missed: {figure.section}: {figure.what}: {figure.value:.4g} {figure.unit} ({figure.goal})")
+
+
+def _write(report: GpuReport, file: Path | None) -> None:
+    if file:
+        file.write_text(report.json() + "\n", "utf-8")
 
 
 if __name__ == "__main__":

@@ -71,7 +71,8 @@ def empty_caches() -> None:
 
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
-        torch.accelerator.memory.empty_host_cache()
+        # torch 2.11, with which scripts/gpu_report.py may have to do, has no public name for it.
+        (getattr(torch.accelerator.memory, "empty_host_cache", None) or torch._C._host_emptyCache)()
 
 
 def _says(e: BaseException, words: Iterable[str]) -> bool:

@@ -1,29 +1,36 @@
-"""A plain diffusers program: loads a pipeline, then makes the same video each time a line comes in, and says how long
-it took. What the server's overhead is measured against; runs as a process of its own and imports nothing of ours.
+"""A plain diffusers program: loads a pipeline, then makes the same video each time it is given a call's arguments, and
+says how long it took. What the server is measured against, on a CPU and on a GPU; it imports nothing of vidgen.
 """
 
 import json
+import os
 import sys
 import time
 
-import torch
-from diffusers import StableVideoDiffusionPipeline
-from PIL import Image
+from scripts.bench.lines import answer, orders
+
+NICENESS = 10
+"""As the server's own inference process."""
 
 
-def main(weights: str, image: str, size: list[int], seed: int, arguments: dict) -> None:
+def main(weights: str, image: str, size: list[int], seed: int, device: str) -> None:
+    import torch
+    from diffusers import StableVideoDiffusionPipeline
+    from PIL import Image
+
+    os.nice(NICENESS)
+    dtype = torch.float16 if device == "cuda" else torch.float32
     pipeline = StableVideoDiffusionPipeline.from_pretrained(
-        weights, variant="fp16", torch_dtype=torch.float32, use_safetensors=True, local_files_only=True
-    )
+        weights, variant="fp16", torch_dtype=dtype, use_safetensors=True, local_files_only=True
+    ).to(device)
     pipeline.set_progress_bar_config(disable=True)
     picture = Image.open(image).convert("RGB").resize(size)
-    print("ready", flush=True)
-    for _ in sys.stdin:
+    answer("ready")
+    for arguments in orders():
         began = time.monotonic()
-        pipeline(
-            picture, width=size[0], height=size[1], generator=torch.Generator("cpu").manual_seed(seed), **arguments
-        )
-        print(time.monotonic() - began, flush=True)
+        generator = torch.Generator("cpu").manual_seed(seed)
+        pipeline(picture, width=size[0], height=size[1], generator=generator, **arguments)
+        answer(time.monotonic() - began)
 
 
 if __name__ == "__main__":

@@ -4,14 +4,12 @@ The same video by a plain diffusers program and as a job, in turns, each with it
 clients, in turns with nothing else to do and while a pipeline renders on all cores.
 """
 
-import json
-import os
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from contextlib import closing, contextmanager
+from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 
@@ -19,6 +17,7 @@ from testweights.cards import small_card
 
 from bench.figures import Report, percentile, spread, tail
 from bench.load import run_load
+from bench.program import Program
 from bench.server import ROOT, Client, Server
 
 NAME = "local"
@@ -77,9 +76,10 @@ def _overhead(report: Report, client: Client, job: dict, weights: Path, paramete
     arguments = parameters | {"num_inference_steps": STEPS, "num_frames": 25, "fps": 7}
     from vidgen.inference.process import KEEP_MEMORY
 
-    with _bare(weights, arguments, KEEP_MEMORY) as alike, _bare(weights, arguments, {}) as plain:
-        alike(), plain()
-        took = [(_timed(client, job), alike(), plain()) for _ in range(PAIRS)]
+    with _bare(weights, KEEP_MEMORY) as alike, _bare(weights, {}) as plain:
+        for each in (alike, plain):
+            each.ask(**arguments)           # the first call takes longer
+        took = [(_timed(client, job), alike.ask(**arguments), plain.ask(**arguments)) for _ in range(PAIRS)]
     for what, place, goal in (
         ("with the same allocator settings", 1, {"at_most": 1.02}), ("as it comes", 2, {}),
     ):
@@ -106,24 +106,10 @@ def _timed(client: Client, job: dict) -> float:
     return (datetime.fromisoformat(run["ended_at"]) - datetime.fromisoformat(run["created_at"])).total_seconds()
 
 
-@contextmanager
-def _bare(weights: Path, arguments: dict, environment: dict[str, str]):
-    """A plain program with its pipeline loaded; call what is yielded to have it make the video, for the seconds."""
-    asked = {"weights": str(weights), "image": str(IMAGE), "size": SIZE, "seed": SEED, "arguments": arguments}
-    program = [sys.executable, ROOT / "scripts" / "bench" / "bare.py", json.dumps(asked)]
-    with subprocess.Popen(
-        program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1, env=os.environ | environment
-    ) as process:
-        try:
-            process.stdout.readline()
-
-            def once() -> float:
-                process.stdin.write("\n")
-                return float(process.stdout.readline())
-
-            yield once
-        finally:
-            process.kill()
+def _bare(weights: Path, environment: dict[str, str]) -> Program:
+    """A plain program, which loads the pipeline and makes the video as often as it is asked, for the seconds."""
+    said = {"weights": str(weights), "image": str(IMAGE), "size": SIZE, "seed": SEED, "device": "cpu"}
+    return Program("bench.bare", said, environment)
 
 
 def _latency(report: Report, server: Server, client: Client, job: dict) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from backends.local import LocalBackend
-from scripts.gpureport.lines import answer, orders
+from scripts.bench.lines import answer, orders
 from vidgen.backend import BackendConfig
 from vidgen.cards import Card, read_card
 from vidgen.types import CameraMove, RenderSpec

@@ -7,7 +7,7 @@ machine's RAM would harm whatever else runs there.
 import json
 import sys
 
-from scripts.gpureport.lines import answer, orders
+from scripts.bench.lines import answer, orders
 
 MIB = 2**20
 PIECE_BYTES = 1024 * MIB

@@ -5,9 +5,9 @@ import time
 from contextlib import ExitStack
 
 from bench.figures import spread
+from bench.program import Program
 
 from gpureport import asked
-from gpureport.program import Program
 from gpureport.rows import GpuReport
 from gpureport.stage import FRAMES, IMAGE, SEED, Stage
 
@@ -19,7 +19,7 @@ ENOUGH_S = 300.0
 
 def run(report: GpuReport, stage: Stage) -> None:
     with ExitStack() as stack:
-        bare = stack.enter_context(Program("bare", _bare(stage), stage.environment))
+        bare = stack.enter_context(Program("bench.bare", _bare(stage), stage.environment))
         server, client, image = stack.enter_context(stage.server())
         job = stage.job(image)
         parameters = client.job(asked.done(client, job))["parameters"]

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.program import Program
 from bench.server import ROOT, Client, Server
 from testweights.cards import CARDS, small_card
 
 from gpureport.installed import FAULTS, offer
-from gpureport.program import Program
 
 IMAGE = ROOT / "tests" / "data" / "reference.jpg"
 SEED = 7
@@ -63,7 +63,8 @@ class Stage:
         from vidgen.inference.process import ALLOCATOR, EXPANDABLE, KEEP_MEMORY
 
         paths = [*map(str, self.packages), *filter(None, [os.environ.get("PYTHONPATH")])]
-        settings = {ALLOCATOR[0]: EXPANDABLE} if self.gpu else {**KEEP_MEMORY, "OMP_NUM_THREADS": "1"}
+        ours = {ALLOCATOR[0]: os.environ.get(ALLOCATOR[0], EXPANDABLE)}
+        settings = ours if self.gpu else {**KEEP_MEMORY, "OMP_NUM_THREADS": "1"}
         return {"PYTHONPATH": os.pathsep.join(paths), **settings}
 
     def times(self, wanted: int) -> int:
@@ -94,13 +95,13 @@ class Stage:
             "cards": [str(self.card(name)) for name in self.names], "weights": str(self.weights), "image": str(IMAGE),
             "device": self.device, "ram_cache_bytes": ram_cache_mb * MIB,
         }
-        with Program("alone", said, self.environment) as program:
+        with Program("gpureport.alone", said, self.environment) as program:
             yield program
 
     @contextmanager
     def ballast(self) -> Iterator[Program]:
         """What holds memory of the device; nothing yet."""
-        with Program("ballast", {"device": "cuda" if self.gpu else "cpu"}, self.environment) as program:
+        with Program("gpureport.ballast", {"device": "cuda" if self.gpu else "cpu"}, self.environment) as program:
             yield program
 
     def job(self, image: str, steps: int | None = None, *, shots: int = 1, seed: int = SEED, **more: Any) -> dict:

@@ -6,8 +6,8 @@ from collections import defaultdict
 from pathlib import Path
 
 from bench.figures import spread
+from bench.program import Program
 
-from gpureport.program import Program
 from gpureport.rows import GpuReport
 from gpureport.stage import Stage
 

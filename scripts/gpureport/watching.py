@@ -14,11 +14,11 @@ class Watch:
     """
 
     def __init__(self) -> None:
-        from vidgen.engine.vram import Vram
+        from vidgen.engine.vram import START_WAIT_S, Vram
 
         self._vram = Vram("auto")
         self._over = threading.Event()
-        reading = self._vram.read()
+        reading = self._vram.read(wait_s=START_WAIT_S)
         if reading.free_bytes is None:
             raise RuntimeError(f"the GPU cannot be read: {reading.problem}")
         self._before = self._least = reading.free_bytes

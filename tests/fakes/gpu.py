@@ -20,6 +20,9 @@ ROOT = Path(__file__).parents[2]
 DEATHS = "TEST_DEATHS"
 """Names a file with a line for each thing to come: ``PHASE STEP HOW``. Whoever meets it takes its line off."""
 
+faults: list[str] = []
+"""Of the device, in this process."""
+
 GO = "go"
 """What is held by any name goes on once there is a file of this one."""
 
@@ -53,17 +56,19 @@ def release(folder: Path, how: str = GO) -> None:
 
 
 def meet(how: str, control: Control, folder: Path) -> None:
-    """What is planned happens: a signal's name; ``exit``; ``raise``, as a bug does; ``hang``, which lives on and says
-    nothing; ``fail``; ``give-up``, which no other attempt helps; ``oom``, out of memory with no way on; ``sink``, out
-    of memory with a mode left, in models that know how; ``scarce``, torch's own error; ``hold`` and what begins so,
-    which waits for :func:`release` and hears a cancel.
+    """What is planned happens: a signal's name; ``exit``; ``raise``, as a bug does; ``fault``, as a device does, of
+    which nothing can be asked any more; ``hang``, which lives on and says nothing; ``fail``; ``give-up``, which no
+    other attempt helps; ``oom``, out of memory with no way on; ``sink``, out of memory with a mode left, in models
+    that know how; ``scarce``, torch's own error; ``hold`` and what begins so, which waits for :func:`release` and
+    hears a cancel.
     """
     if how.startswith("SIG"):
         os.kill(os.getpid(), signal.Signals[how])
         time.sleep(60)
     elif how == "exit":
         os._exit(3)
-    elif how == "raise":
+    elif how in ("raise", "fault"):
+        faults.extend([how] * (how == "fault"))
         raise RuntimeError("a secret path /root/x")
     elif how == "fail":
         raise StepFailed("it failed as planned")

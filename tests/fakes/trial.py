@@ -27,7 +27,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tests.fakes.gpu import DEATHS, DyingControl, RanOut
+from tests.fakes.gpu import DEATHS, DyingControl, RanOut, faults
 from vidgen.backend import (
     AVAILABLE,
     Availability,
@@ -156,6 +156,8 @@ class TrialBackend(Backend):
         _note("prepare", model.name, shot.seed)
 
     def held(self) -> Held:
+        if faults:
+            raise RuntimeError("CUDA error: device-side assert triggered")
         return Held(sum(self._device.values()), 0, sum(self._shelf.values()), dict(self._modes))
 
     def render(self, model: Card, shot: RenderSpec, control: Control) -> Clip | Still | Unfinished:

@@ -195,9 +195,9 @@ def test_a_child_that_says_nothing_is_ended_when_its_time_is_up(inference, card,
     assert running.make(card, spec(attempt=2)).num_frames == 5
 
 
-@pytest.mark.parametrize("phase", ["render", "encode"])
-def test_what_nobody_foresaw_ends_the_child_and_says_nothing_of_it(inference, card, spec, phase):
-    running = inference((phase, 2, "raise"))
+@pytest.mark.parametrize(("phase", "how"), [("render", "raise"), ("encode", "raise"), ("render", "fault")])
+def test_what_nobody_foresaw_ends_the_child_and_says_nothing_of_it(inference, card, spec, phase, how):
+    running = inference((phase, 2, how))
     with pytest.raises(StepFailed, match=r"^internal error [0-9a-f]{8}$") as caught:
         running.make(card, spec())
     assert caught.value.retryable

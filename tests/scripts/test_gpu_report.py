@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,30 @@ from importlib.metadata import entry_points, version
 for entry in entry_points(group="vidgen.backends"):
     print(entry.name, entry.value, version("vidgen"))
 """
+ENDED_EARLY = """
+import os, signal, sys, threading
+from types import SimpleNamespace
+
+import gpu_report
+
+def good(report, stage):
+    report.add("good", "a figure", 1.0, "")
+    gpu_report.SECTION_S = 1
+
+def slow(report, stage):
+    gpu_report.SECTION_S = 60
+    for _ in range(2):
+        with report.trying("slow"):
+            threading.Event().wait(60)
+            report.add("slow", "a figure", 1.0, "")
+
+def last(report, stage):
+    os.kill(os.getpid(), signal.SIGTERM)
+    threading.Event().wait(60)
+
+gpu_report.SECTIONS = {run.__name__: SimpleNamespace(run=run) for run in (good, slow, last)}
+sys.exit(gpu_report.main())
+"""
 
 
 def report(folder: Path, *arguments: object) -> tuple[subprocess.CompletedProcess, dict]:
@@ -28,9 +53,13 @@ def report(folder: Path, *arguments: object) -> tuple[subprocess.CompletedProces
 
 
 @pytest.fixture(scope="module")
-def measured(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("report")
-    return report(folder, "--weights", folder / "weights", "--only", "assert")
+def weights(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("report") / "weights"
+
+
+@pytest.fixture(scope="module")
+def measured(weights):
+    return report(weights.parent, "--weights", weights, "--only", "assert")
 
 
 def figures(said: dict, section: str) -> dict[str, float]:
@@ -57,6 +86,20 @@ def test_what_fails_is_a_row(tmp_path):
     assert done.returncode == 1
     assert [failure["section"] for failure in said["failures"]] == ["weights"]
     assert "| weights | failed: RuntimeError: the weights cannot be made" in done.stdout
+
+
+def test_a_section_ends_in_time_and_what_was_measured_is_kept(measured, weights, tmp_path):
+    """A section that tries several things is ended as a whole; SIGTERM, as ``timeout`` sends it, loses one section."""
+    file = tmp_path / "report.json"
+    ended = subprocess.run(
+        [sys.executable, "-c", ENDED_EARLY, "--weights", weights, "--json", file], text=True, capture_output=True,
+        env=os.environ | {"PYTHONPATH": str(SCRIPT.parent)},
+    )
+    assert ended.returncode == 128 + signal.SIGTERM, ended.stdout + ended.stderr
+    said = json.loads(file.read_text("utf-8"))
+    assert figures(said, "good") == {"a figure": 1} and figures(said, "slow") == {}
+    assert said["failures"] == [{"section": "slow", "reason": "TimeoutError: it was not done after 1 s"}]
+    assert "| good | a figure | 1 |" in ended.stdout
 
 
 def test_backends_are_found_where_vidgen_is_not_installed(tmp_path):

@@ -189,7 +189,8 @@ class Worker:
             return
         self._line.send(Begun(task.ticket))
         done = self._tried(task, lambda: self._do(task, nested))
-        self.say_held()
+        if not _is_fatal(done):             # after a fault of the device, asking what is held there may fail or hang
+            self.say_held()
         if isinstance(done, ClipReady) or callable(done):
             self._line.send(Rendered(task.ticket))
         if callable(done):
@@ -257,9 +258,13 @@ class Worker:
     def _answer(self, answer: Answer) -> None:
         self._tasks.pop(answer.ticket)
         self._line.send(answer)
-        if isinstance(answer, Failed) and answer.fatal:
+        if _is_fatal(answer):
             logging.shutdown()
             os._exit(FATAL)                 # whatever broke may hang an orderly end too
+
+
+def _is_fatal(answer: Answer | Unfinished) -> bool:
+    return isinstance(answer, Failed) and answer.fatal
 
 
 def _run_at(niceness: int) -> None:

@@ -39,6 +39,21 @@ def test_words_for_several_troubles_are_judged_by_what_is_free(monkeypatch, said
     assert not is_out_of_vram(RuntimeError("CUDA error: an illegal memory access was encountered"))
 
 
+@pytest.mark.parametrize("older", [False, True], ids=["torch as pinned", "torch 2.11"])
+def test_pinned_memory_is_given_back_by_older_versions_of_torch_too(monkeypatch, older: bool):
+    """The script for GPU machines runs with the torch that is there."""
+    called = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: called.append("device"))
+    if older:
+        monkeypatch.delattr(torch.accelerator.memory, "empty_host_cache")
+        monkeypatch.setattr(torch._C, "_host_emptyCache", lambda: called.append("host"), raising=False)
+    else:
+        monkeypatch.setattr(torch.accelerator.memory, "empty_host_cache", lambda: called.append("host"))
+    memory.empty_caches()
+    assert called == ["device", "host"]
+
+
 def fail(held: list[weakref.ref]) -> None:
     activations = torch.rand(3)
     held.append(weakref.ref(activations))

@@ -15,7 +15,7 @@ END_S = 20.0
 
 
 class Program:
-    """``scripts.gpureport.NAME`` with *said* as its first argument. A context manager, which waits until it is ready.
+    """``scripts.NAME`` with *said* as its first argument. A context manager, which waits until it is ready.
 
     :raises RuntimeError: it ended before it answered, with the end of what it wrote.
     """
@@ -24,7 +24,7 @@ class Program:
         self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed with the program
         self.name = name
         self.process = subprocess.Popen(
-            [sys.executable, "-m", f"scripts.gpureport.{name}", json.dumps(dict(said))], cwd=ROOT, text=True, bufsize=1,
+            [sys.executable, "-m", f"scripts.{name}", json.dumps(dict(said))], cwd=ROOT, text=True, bufsize=1,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, env=os.environ | dict(environment),
         )
 
