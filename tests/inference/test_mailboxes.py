@@ -49,6 +49,20 @@ def test_each_hears_of_its_own_command_and_of_start_and_death():
     assert heard(boxes.open(3)) == [died]
 
 
+def test_a_child_that_was_gone_before_it_was_told_anything_is_charged_to_what_it_was_started_for():
+    boxes = Mailboxes()
+    boxes.close("ended with code 1")
+    died = Died("ended with code 1", 1)
+    assert (heard(boxes.open(1)), heard(boxes.open(2))) == ([died], [died])
+
+
+def test_one_that_was_stopped_before_is_charged_to_nobody():
+    boxes = Mailboxes()
+    boxes.charge(None, "was stopped")
+    boxes.close("was killed by SIGKILL")
+    assert heard(boxes.open(1)) == [Died("was stopped", None)]
+
+
 def test_whoever_waits_for_its_turn_hears_that_others_live():
     boxes = told("computing", "finishing")
     waiting = boxes.open(3)

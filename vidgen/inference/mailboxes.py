@@ -5,7 +5,7 @@ Filled by the thread that reads, emptied by whoever told the command; knows noth
 
 import queue
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import Any
 
@@ -45,11 +45,13 @@ class Mailboxes:
 
     def open(self, ticket: int) -> Mailbox:
         """A mailbox for the command with this ticket, which is told afterwards. The child's death is heard in it even
-        where that was before.
+        where that was before; where it did not even start, the first to come is charged, as it was started for that.
         """
         with self._lock:
             told = self._told[ticket] = _Told()
             if self._death is not None:
+                if self._death.charged is None and self._verdict is None:
+                    self._death = replace(self._death, charged=self._suspect())
                 told.mailbox.put(self._death)
         return told.mailbox
 
