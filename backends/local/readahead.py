@@ -3,6 +3,7 @@
 From a slow disk ten gigabytes take minutes, and a library that loads them says nothing meanwhile and hears nothing.
 """
 
+import mmap
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -16,7 +17,7 @@ def read_ahead(files: Iterable[Path], alive: Callable[[], None]) -> None:
 
     :raises Stopped: as *alive* raised it.
     """
-    buffer = bytearray(CHUNK_BYTES)
+    buffer = mmap.mmap(-1, CHUNK_BYTES)     # takes memory only as far as it is filled
     for file in files:
         with file.open("rb", buffering=0) as opened:
             for start in range(0, file.stat().st_size, CHUNK_BYTES):

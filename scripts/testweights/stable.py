@@ -40,9 +40,11 @@ CHANNELS = (8, 8, 16, 16)
 
 def stable_video_diffusion() -> Layout:
     unet = {
-        "in_channels": 8, "out_channels": 4, "block_out_channels": (32, 32, 32, 32), "layers_per_block": 1,
+        "in_channels": 8, "out_channels": 4, "block_out_channels": (32, 32), "layers_per_block": 1,
+        "down_block_types": ["CrossAttnDownBlockSpatioTemporal", "DownBlockSpatioTemporal"],
+        "up_block_types": ["UpBlockSpatioTemporal", "CrossAttnUpBlockSpatioTemporal"],
         "addition_time_embed_dim": 8, "projection_class_embeddings_input_dim": 24, "cross_attention_dim": 16,
-        "num_attention_heads": (2, 2, 4, 4), "num_frames": 25, "sample_size": 96,
+        "num_attention_heads": (2, 4), "num_frames": 25, "sample_size": 96,
     }
     vae = {
         "down_block_types": ["DownEncoderBlock2D"] * 4, "block_out_channels": (32, 32, 32, 32), "layers_per_block": 1,

@@ -1,5 +1,6 @@
 """Small pipelines with random values for every local card, on the CPU, on one thread: bits depend on the number."""
 
+import gc
 import subprocess
 import sys
 from collections.abc import Callable
@@ -18,6 +19,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.filterwarnings(FOREIGN))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def settled() -> None:
+    """What stands before a module's tests stays: collections, of which every load needs one, pass over torch's and
+    diffusers' million objects.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
