@@ -1,6 +1,6 @@
 """Whether a job fits on this device, in which mode it would be rendered now, and what would fit where it does not."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 
 from vidgen.engine.accepted import Accepted
@@ -27,14 +27,16 @@ class Fitting:
         """How the job fits: its video model's mode, and of its models the largest peak, each for the shot that needs
         most. Where one never will fit, ``reason`` has the numbers and what would; where one has to wait, it says so.
         """
+        if not (renders := _unlike(accepted.renders())):
+            return Fit()
         room, residents, fits = self._device.room(), self._device.residents(), {}
-        for model, spec in sorted(_unlike(accepted.renders()), key=self._needed, reverse=True):
+        for model, spec in sorted(renders, key=self._needed, reverse=True):
             field = "model_id" if model is accepted.model else "keyframe_model_id"
             fit = self._fit(model, spec, field, room, residents)
             if not fit.fits:
                 return fit
             fits.setdefault(model.id, fit)
-        tightest = max(fits.values(), key=lambda fit: (fit.reason is not None, fit.peak_bytes or 0), default=Fit())
+        tightest = max(fits.values(), key=lambda fit: (fit.reason is not None, fit.peak_bytes or 0))
         mode = fits[accepted.model.id].mode if accepted.model.id in fits else None
         return replace(tightest, mode=mode)
 
@@ -86,7 +88,7 @@ def _on_gpu(model: Model) -> bool:
     return model.card is not None and model.backend is not None and model.backend.lane is Lane.GPU
 
 
-def _unlike(renders: Iterable[tuple[Model, RenderSpec]]) -> Iterable[tuple[Model, RenderSpec]]:
+def _unlike(renders: Iterable[tuple[Model, RenderSpec]]) -> Collection[tuple[Model, RenderSpec]]:
     """Those on the device, of equal ones one. The shots of a job differ in their frames and parameters alone."""
     return {
         (model.id, spec.num_frames, digest(spec.parameters)): (model, spec) for model, spec in renders if _on_gpu(model)

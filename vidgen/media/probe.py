@@ -141,12 +141,12 @@ def tracks(paths: Sequence[Path], *, tick: Tick = nothing, timeout_s: float = TI
     return parse_tracks(output, range(len(paths)))
 
 
-def count_frames(path: Path, *, tick: Tick = nothing, timeout_s: float = TIMEOUT_S) -> int:
+def count_frames(path: Path, *, timeout_s: float = TIMEOUT_S) -> int:
     """How many frames of the video are shown, without decoding.
 
     :raises EncodeFailed: as :func:`tracks`.
     """
-    track, = tracks([path], tick=tick, timeout_s=timeout_s)
+    track, = tracks([path], timeout_s=timeout_s)
     return len(track.frames)
 
 
