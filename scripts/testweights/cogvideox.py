@@ -11,7 +11,7 @@ from scripts.testweights.parts import Layout, Network, Tokenizer, scheduler
 
 LATENT_CHANNELS = 4
 TEXT_WIDTH = 16
-IMAGE_PX = (96, 64)
+IMAGE_PX = (64, 32)
 """Width and height."""
 
 TRANSFORMER = {
@@ -24,7 +24,7 @@ TRANSFORMER = {
 IMAGE_TRANSFORMER = TRANSFORMER | {"in_channels": 2 * LATENT_CHANNELS, "use_learned_positional_embeddings": True}
 
 VAE = {
-    "latent_channels": LATENT_CHANNELS, "block_out_channels": (8, 8, 8, 16), "layers_per_block": 1,
+    "latent_channels": LATENT_CHANNELS, "block_out_channels": (4, 8, 8, 16), "layers_per_block": 1,
     "norm_num_groups": 4, "temporal_compression_ratio": 4, "scaling_factor": 0.7, "sample_height": 480,
     "sample_width": 720,
 }

@@ -14,18 +14,18 @@ LATENT_CHANNELS = 4
 TEXT_WIDTH = 16
 GLYPH_WIDTH = 16
 IMAGE_WIDTH = 16
-TARGET_PX = 64
+TARGET_PX = 48
 
 TRANSFORMER_CLASS = "HunyuanVideo15Transformer3DModel"
 TRANSFORMER = {
-    "in_channels": 2 * LATENT_CHANNELS + 1, "out_channels": LATENT_CHANNELS, "num_attention_heads": 2,
+    "in_channels": 2 * LATENT_CHANNELS + 1, "out_channels": LATENT_CHANNELS, "num_attention_heads": 1,
     "attention_head_dim": 16, "rope_axes_dim": (4, 6, 6), "num_layers": 2, "num_refiner_layers": 1, "mlp_ratio": 2.0,
     "text_embed_dim": TEXT_WIDTH, "text_embed_2_dim": GLYPH_WIDTH, "image_embed_dim": IMAGE_WIDTH,
     "target_size": TARGET_PX,
 }
 
 VAE = {
-    "latent_channels": LATENT_CHANNELS, "block_out_channels": (8, 8, 16, 16, 16), "layers_per_block": 1,
+    "latent_channels": LATENT_CHANNELS, "block_out_channels": (4, 4, 8, 8, 8), "layers_per_block": 1,
     "spatial_compression_ratio": 16, "temporal_compression_ratio": 4, "scaling_factor": 1.03682,
 }
 

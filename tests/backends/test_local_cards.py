@@ -32,7 +32,22 @@ pytestmark = pytest.mark.filterwarnings(
 
 
 @pytest.fixture(scope="module")
-def pipelines(tmp_path_factory):
+def made(tmp_path_factory):
+    """The folder of a card's test weights, written once; nobody changes it."""
+    folders = {}
+
+    def made(card: Card) -> Path:
+        pipeline = card.backend["pipeline"]
+        if pipeline not in folders:
+            make(pipeline, folder := tmp_path_factory.mktemp(pipeline))
+            folders[pipeline] = folder
+        return folders[pipeline]
+
+    return made
+
+
+@pytest.fixture(scope="module")
+def pipelines(made):
     """A card's test pipelines: one of each class that it names, over the same components."""
     import diffusers
     import torch
@@ -41,11 +56,9 @@ def pipelines(tmp_path_factory):
 
     def pipelines(card: Card) -> list:
         if card.name not in loaded:
-            folder = tmp_path_factory.mktemp(card.name)
-            make(card.backend["pipeline"], folder)
             loaded[card.name] = [
                 getattr(diffusers, cls).from_pretrained(
-                    folder, variant=card.backend.get("variant"), use_safetensors=True, dtype=torch.float32
+                    made(card), variant=card.backend.get("variant"), use_safetensors=True, dtype=torch.float32
                 ) for cls in read_table(card).pipelines.values()
             ]
         return loaded[card.name]
@@ -160,12 +173,12 @@ def test_what_it_cannot_make_is_refused_with_the_nearest(name, asked, nearest):
 
 
 @every
-def test_its_patterns_fetch_what_loading_needs_and_no_more(name, tmp_path):
+def test_its_patterns_fetch_what_loading_needs_and_no_more(name, made):
     from huggingface_hub.utils import filter_repo_objects
 
     card = CARDS[name]
-    make(card.backend["pipeline"], tmp_path)
-    needed = {str(file.relative_to(tmp_path)) for file in tmp_path.rglob("*") if file.is_file()} - {"README.md"}
+    folder = made(card)
+    needed = {str(file.relative_to(folder)) for file in folder.rglob("*") if file.is_file()} - {"README.md"}
     fetched = set(filter_repo_objects([*needed, *UNWANTED], allow_patterns=card.weights.files))
     assert fetched == needed
 

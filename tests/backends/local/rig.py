@@ -17,10 +17,17 @@ from vidgen.types import CameraMove, Clip, RenderSpec, Still
 
 ROOT = Path(__file__).parents[3]
 CARDS = {card.name: card for card in map(read_card, sorted((ROOT / "backends/models").glob("local-*.toml")))}
-IMAGE = ROOT / "tests/data/reference.jpg"
+IMAGE = ROOT / "tests/data/small.jpg"        # reference.jpg, small: decoding that takes longer than a small step
 STEPS = 2
-SIZES = {"CogVideoXImageToVideoPipeline": IMAGE_PX}
-"""Width and height for test weights that make one size only; others make 64 x 64."""
+SVD_PIPELINE = "StableVideoDiffusionPipeline"
+SIZES = {SVD_PIPELINE: (32, 16)}
+"""Width and height for networks that take long for IMAGE_PX, which one of the others has to have and all can make."""
+
+FRAMES = {SVD_PIPELINE: 10, "CogVideoXPipeline": 17, "LTXPipeline": 17}
+"""Of SVD, whose cards leave no choice and whose pipeline makes any number, as many as are decoded in two chunks; of
+CogVideoX as many as its VAE decodes in two batches; of LTX-Video as many as make a preview that moves. Others make 9,
+or one.
+"""
 
 
 class Said:
@@ -152,11 +159,12 @@ def one_of_each_class() -> list[Card]:
 
 def shot_of(card: Card, output: Path = Path("unused"), **changes: Any) -> RenderSpec:
     """A shot as small as the model's networks allow, from an image where the card takes one."""
-    width, height = SIZES.get(card.backend["pipeline"], (64, 64))
+    width, height = SIZES.get(card.backend["pipeline"], IMAGE_PX)
+    frames = FRAMES.get(card.backend["pipeline"]) or (int(card.frames.nearest(9)) if card.frames else 1)
     values = {
         "job_id": "job_1", "shot_id": "shot_001", "index": 0, "num_shots": 1, "prompt": "a red boat at sea",
         "caption": "a boat", "camera_move": CameraMove.STATIC, "seed": 11, "width": width, "height": height,
-        "num_frames": int(card.frames.nearest(17)) if card.frames else 1, "fps": card.fps.default if card.fps else 1.0,
+        "num_frames": frames, "fps": card.fps.default if card.fps else 1.0,
         "num_inference_steps": STEPS if card.steps else None, "negative_prompt": None, "style": {},
         "parameters": {name: p.default for name, p in card.parameters.items() if p.default is not None},
         "image": IMAGE if card.capabilities.image_to_video else None, "focus": (0.5, 0.5), "output": output,

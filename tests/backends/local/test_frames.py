@@ -1,5 +1,7 @@
 """The frames that reach the encoder are, bit for bit, those of a plain call of diffusers."""
 
+from dataclasses import replace
+
 import numpy
 import pytest
 
@@ -18,7 +20,9 @@ def same(ours, theirs) -> bool:
 
 @each(with_weights())
 def test_equal_to_plain_diffusers(rig: Rig, card: Card):
-    shot = shot_of(card)
+    """With the number of frames that the card has, where it leaves no choice."""
+    fixed = card.frames and card.frames.min == card.frames.max
+    shot = shot_of(card, num_frames=int(card.frames.default)) if fixed else shot_of(card)
     frames = rig.frames(card, shot)
     assert same(frames, rig.plainly(card, shot))
     assert frames[0].shape == (shot.height, shot.width, 3) and frames[0].dtype == numpy.uint8
@@ -44,14 +48,14 @@ def test_a_decoding_in_tiles_is_equal_too_and_never_goes_back(rig: Rig):
     """Wider than one tile, which has 256 pixels."""
     card = CARDS["hunyuanvideo-1.5-t2v"]
     whole = card.model_copy(update={"backend": {**card.backend, "family": None}})
-    shot = shot_of(card, width=288, num_frames=5)
+    shot = shot_of(card, width=272, num_frames=5)
     assert same(frames := rig.frames(card, shot, said := Said()), rig.plainly(card, shot))
     assert not same(frames, rig.plainly(whole, shot))
     units = [i for i, _ in said.of("decode")]
     assert units == sorted(set(units)) and units[-1] == said.of("decode")[-1][1]
 
 
-@pytest.mark.parametrize(("name", "chunk"), [("svd", 1), ("svd", 3), ("svd", 14), ("svd-xt", 3)])
+@pytest.mark.parametrize(("name", "chunk"), [("svd", 1), ("svd", 3), ("svd", 10), ("svd-xt", 3)])
 def test_svd_decodes_in_chunks_as_the_pipeline_does(rig: Rig, name: str, chunk: int):
     card = CARDS[name]
     shot = shot_of(card, parameters={"decode_chunk_size": chunk}, num_inference_steps=1)
@@ -102,9 +106,9 @@ def test_an_image_is_cut_to_shape_and_never_stretched(rig: Rig, tmp_path):
     wide.paste(middle, (68, 0))
     middle.save(tmp_path / "middle.png")
     wide.save(tmp_path / "wide.png")
-    shots = [shot_of(card, image=tmp_path / name) for name in ("middle.png", "wide.png")]
+    shots = [shot_of(card, width=64, height=64, image=tmp_path / name) for name in ("middle.png", "wide.png")]
     assert same(rig.frames(card, shots[0]), rig.frames(card, shots[1]))
-    left = shot_of(card, image=tmp_path / "wide.png", focus=(0.0, 0.5))
+    left = replace(shots[1], focus=(0.0, 0.5))
     assert not same(rig.frames(card, left), rig.frames(card, shots[0]))
 
 

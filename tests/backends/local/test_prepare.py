@@ -25,11 +25,11 @@ def test_the_next_shots_image_is_found_ready(tmp_path):
     Image.new("RGB", (80, 64), "blue").save(file)
     os.utime(file, ns=(written, written))
     red, blue = images.take(shot), images.take(shot)
-    assert red.size == blue.size == (64, 64)
+    assert red.size == blue.size == (shot.width, shot.height)
     assert red.getpixel((5, 5)) == (255, 0, 0) and blue.getpixel((5, 5)) == (0, 0, 255)
 
 
-@pytest.mark.parametrize("changes", [{"width": 32}, {"focus": (0.0, 0.0)}, {"image": "other"}, {"image": None}])
+@pytest.mark.parametrize("changes", [{"width": 64}, {"focus": (0.0, 0.0)}, {"image": "other"}, {"image": None}])
 def test_what_was_prepared_for_another_shot_stays_for_that_one(tmp_path, changes):
     for name in ("image", "other"):
         Image.effect_noise((80, 64), 80).convert("RGB").save(tmp_path / name, "PNG")
