@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Playwright, Request, expect
+from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Playwright, Request, Route, expect
 
-from tests.api.trials import GIB, Trials
+from tests.api.trials import GIB, Trials, until
 from tests.fakes import trial
 from tests.server import WAIT_S
 
@@ -41,6 +41,8 @@ MODELS = {
     },
 }
 FILM, MOVED = "Film watched", "Moved picture watched"
+AXE = Axe().axe_script
+LOOK = "axe.run(document, { resultTypes: ['violations'] }).then((found) => found.violations)"
 ILLS = ("serious", "critical")
 GONE = re.compile(r"ERR_CONNECTION_REFUSED|ERR_CONNECTION_RESET|ERR_EMPTY_RESPONSE|ERR_INCOMPLETE|WebSocket connection")
 """What Chromium writes on the console while there is no server."""
@@ -109,6 +111,10 @@ class Studio:
     def shot(self, number: int) -> Locator:
         return self.page.locator(f'[data-testid="shot"][data-shot-id="shot_{number:03}"]')
 
+    def item(self, words: str) -> Locator:
+        """The gallery's item of a job with *words* in its prompt."""
+        return self.page.get_by_test_id("gallery-item").filter(has_text=words)
+
     @property
     def film(self) -> Locator:
         return self.page.get_by_test_id("final-video")
@@ -138,6 +144,16 @@ class Studio:
         self.button("Generate").click()
         return self.job_id
 
+    def hold(self, pattern: str) -> list[Route]:
+        """What is asked for at such addresses from now on, which waits until it is let go on."""
+        held: list[Route] = []
+        self.page.route(pattern, lambda route: held.append(route))
+        return held
+
+    def until_held(self, held: list[Route], count: int = 1) -> None:
+        """Return once so many wait. Playwright hears of them while it asks the page for something."""
+        until(lambda: self.page.evaluate("true") and len(held) >= count, f"request {count} that is held")
+
     # looking
 
     def expect_status(self, number: int, status: str) -> None:
@@ -152,7 +168,9 @@ class Studio:
 
     def expect_accessible(self) -> None:
         """Axe finds nothing serious here, and nothing critical."""
-        found = Axe().run(self.page, options={"resultTypes": ["violations"]}).response["violations"]
+        if not self.page.evaluate("'axe' in window"):
+            self.page.evaluate(AXE)
+        found = self.page.evaluate(LOOK)
         ills = [f"{each['impact']}: {each['id']}: {node['html'][:160]}: {node['failureSummary']}"
                 for each in found if each["impact"] in ILLS for node in each["nodes"]]
         assert not ills, "\n".join(ills)

@@ -5,10 +5,11 @@ from io import BytesIO
 
 import pytest
 from PIL import Image
-from playwright.sync_api import Route, expect
+from playwright.sync_api import expect
 
 from tests.page.studio import IMAGE, REFERENCE, REFUSED, Studio
 
+UPLOAD = "**/api/v1/upload"
 BRING = """([kind, bytes, texts = []]) => {
   const data = new DataTransfer();
   data.items.add(new File([new Uint8Array(bytes)], "brought.jpg", { type: "image/jpeg" }));
@@ -55,10 +56,10 @@ def test_a_file_that_is_no_image_is_refused_in_words(visit):
 
 def test_the_form_waits_for_an_image_that_is_on_its_way(visit):
     studio = visit()
-    held = hold_uploads(studio)
+    held = studio.hold(UPLOAD)
     studio.compose()
-    with studio.page.expect_request("**/api/v1/upload"):
-        studio.field("Reference image").set_input_files(REFERENCE)
+    studio.field("Reference image").set_input_files(REFERENCE)
+    studio.until_held(held)
     studio.choose_model("Animatic stub")
     expect(studio.page.get_by_text("Sending the image")).to_be_visible()
     studio.button("Generate").click()
@@ -68,21 +69,14 @@ def test_the_form_waits_for_an_image_that_is_on_its_way(visit):
     assert studio.generate()
 
 
-def hold_uploads(studio: Studio) -> list[Route]:
-    """The uploads from now on, which wait until they are let go on."""
-    held: list[Route] = []
-    studio.page.route("**/api/v1/upload", lambda route: held.append(route))
-    return held
-
-
 def test_a_keyframe_arrives_though_its_shot_has_moved(visit):
     studio = visit()
-    page, held = studio.page, hold_uploads(studio)
+    page, held = studio.page, studio.hold(UPLOAD)
     studio.compose("A mill by a river. The wheel turns.", shots=2)
     studio.button("Write the storyboard first").click()
     page.locator("summary", has_text="First image").first.click()
-    with page.expect_request("**/api/v1/upload"):
-        studio.field("Keyframe").first.set_input_files(REFERENCE)
+    studio.field("Keyframe").first.set_input_files(REFERENCE)
+    studio.until_held(held)
     studio.button("Move shot 1 down").click()
     second = page.get_by_role("group", name="Shot 2")
     expect(second.get_by_text("Sending the image")).to_be_visible()
@@ -92,14 +86,14 @@ def test_a_keyframe_arrives_though_its_shot_has_moved(visit):
 
 def test_of_two_images_the_last_counts(visit):
     studio = visit()
-    held = hold_uploads(studio)
+    held = studio.hold(UPLOAD)
     expect(studio.field("Reference image")).to_be_attached()
-    for size in ((64, 48), (80, 60)):
-        with studio.page.expect_request("**/api/v1/upload"):
-            studio.page.evaluate(BRING, ["paste", picture(*size)])
-    with studio.page.expect_response("**/api/v1/upload"):
+    for number, size in enumerate(((64, 48), (80, 60)), start=1):
+        studio.page.evaluate(BRING, ["paste", picture(*size)])
+        studio.until_held(held, number)
+    with studio.page.expect_response(UPLOAD):
         held[1].continue_()
-    with studio.page.expect_response("**/api/v1/upload"):
+    with studio.page.expect_response(UPLOAD):
         held[0].continue_()
     expect(studio.page.get_by_text("brought.jpg · 80 × 60")).to_be_visible()
 
