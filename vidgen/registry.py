@@ -11,13 +11,16 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vidgen.backend import Availability, Backend, BackendConfig, no_problem
 from vidgen.cards import BrokenCard, Card, read_card
 from vidgen.errors import ModelUnavailable, NotFound, StartRefused
 from vidgen.ram import MIB, ram
-from vidgen.settings import Settings
 from vidgen.types import EncoderSettings, Lane
+
+if TYPE_CHECKING:                           # the inference process makes backends with no settings of its own
+    from vidgen.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -120,7 +123,7 @@ class Registry:
         return {model.backend.lane for model in self._models.values() if model.backend}
 
 
-def discover(settings: Settings, device_problem: Callable[[], str | None] = no_problem) -> Registry:
+def discover(settings: "Settings", device_problem: Callable[[], str | None] = no_problem) -> Registry:
     """The registry of what is installed and of what MODELS_DIR holds.
 
     :param device_problem: why the device that local models run on cannot be used now.
@@ -129,7 +132,7 @@ def discover(settings: Settings, device_problem: Callable[[], str | None] = no_p
     return Registry(_models(backends, [*_card_files(settings), *_own_cards(backends)]))
 
 
-def config_of(settings: Settings, device_problem: Callable[[], str | None] = no_problem) -> BackendConfig:
+def config_of(settings: "Settings", device_problem: Callable[[], str | None] = no_problem) -> BackendConfig:
     """What backends are handed of *settings*."""
     tokens, base_urls = {"replicate": settings.replicate_api_token}, {"replicate": settings.replicate_base_url}
     return BackendConfig(
@@ -144,7 +147,7 @@ def config_of(settings: Settings, device_problem: Callable[[], str | None] = no_
     )
 
 
-def ram_cache_bytes(settings: Settings) -> int:
+def ram_cache_bytes(settings: "Settings") -> int:
     """What RAM_CACHE_MB comes to on this machine: as it was set, or else not too much of a small one's RAM; nothing
     where the CPU renders, since what is kept there would only fill the memory that it renders in.
     """
@@ -188,7 +191,7 @@ def _made(entry: EntryPoint, config: BackendConfig) -> Backend:
     return backend
 
 
-def _card_files(settings: Settings) -> Iterator[Path]:
+def _card_files(settings: "Settings") -> Iterator[Path]:
     spec = importlib.util.find_spec("backends")
     folders = [Path(place) / "models" for place in (spec.submodule_search_locations or ())] if spec else []
     if settings.models_dir is not None:
