@@ -21,6 +21,9 @@ from vidgen.settings import Settings
 
 ROOT = Path(__file__).parents[1]
 WAIT_S = 60.0
+LOOK_S, SELDOM_S = 0.02, 0.1
+"""Between two looks at what may pass by, and at what stays: each look is work for the server that is waited for."""
+
 STOP_S = 30.0
 ENDED = ("completed", "failed", "cancelled")
 SERVING = re.compile(r"vidgen serves on (http://\S+)")
@@ -87,8 +90,9 @@ class Server:
 
     @property
     def client(self) -> httpx.Client:
+        """It reads no certificates, which takes 25 ms: there is no TLS here."""
         if self._client is None:
-            self._client = httpx.Client(base_url=self.url, timeout=WAIT_S, trust_env=False)
+            self._client = httpx.Client(base_url=self.url, timeout=WAIT_S, trust_env=False, verify=False)
         return self._client
 
     def get(self, path: str, **options: Any) -> httpx.Response:
@@ -109,7 +113,7 @@ class Server:
 
     def wait(self, job_id: str, status: str = "completed") -> dict[str, Any]:
         """The job, once it has ended as *status*."""
-        _until(lambda: self.get(f"/api/v1/jobs/{job_id}").json()["status"] in ENDED, self)
+        _until(lambda: self.get(f"/api/v1/jobs/{job_id}").json()["status"] in ENDED, self, SELDOM_S)
         job = self.get(f"/api/v1/jobs/{job_id}").json()
         assert job["status"] == status, f"{job['status']}: {job['error_message']}\n{self.log()}"
         return job
@@ -148,9 +152,11 @@ def _environment(workspace: Path, port: int, settings: dict[str, Any]) -> dict[s
     return clean | {name.upper(): str(value) for name, value in ours.items() if value is not None}
 
 
-def _until(condition: Any, server: Server) -> None:
-    deadline = time.monotonic() + WAIT_S
+def _until(condition: Any, server: Server, at_most_s: float = LOOK_S) -> None:
+    """:param at_most_s: between two looks, once they have become fewer."""
+    deadline, look_s = time.monotonic() + WAIT_S, LOOK_S
     while not condition():
         assert server.process.poll() is None, f"the server ended with {server.process.returncode}:\n{server.log()}"
         assert time.monotonic() < deadline, f"waited {WAIT_S:g} s in vain:\n{server.log()}"
-        time.sleep(0.02)
+        time.sleep(look_s)
+        look_s = min(look_s * 1.2, at_most_s)

@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 import httpx
 
-from backends.replicate.transport import TIMEOUTS
+from backends.replicate.transport import TIMEOUTS, certificates
 from vidgen.errors import StepFailed
 
 MAX_OUTPUT_BYTES = 2_000_000_000
@@ -59,7 +59,8 @@ class Download:
         """
         first = self._allowed(self._url)
         with httpx.Client(
-            transport=httpx.HTTPTransport(), timeout=httpx.Timeout(**TIMEOUTS), headers={"Accept-Encoding": "identity"}
+            transport=httpx.HTTPTransport(verify=certificates()), timeout=httpx.Timeout(**TIMEOUTS),
+            headers={"Accept-Encoding": "identity"},
         ) as client, self._target.open("wb") as file:
             for number in range(TRIES):
                 if number and self.stop.wait(self._pause_s * 2 ** (number - 1)):

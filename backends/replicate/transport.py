@@ -5,9 +5,11 @@ time-outs. Errors come out as :class:`Refused` or :class:`Unreachable`, so those
 """
 
 import json
+import ssl
 import threading
 import time
 from email.utils import parsedate_to_datetime
+from functools import cache
 from typing import Any
 
 import httpx
@@ -54,12 +56,18 @@ class Unreachable(ServiceError):
         self.sent = sent
 
 
+@cache
+def certificates() -> ssl.SSLContext:
+    """Those that are trusted. Reading them takes 25 ms, and every render has connections of its own."""
+    return httpx.create_ssl_context()
+
+
 class Transport(httpx.BaseTransport):
     """:param base_url: the one place that requests go to."""
 
     def __init__(self, base_url: str):
         self._home = httpx.URL(base_url)
-        self._inner = httpx.HTTPTransport()
+        self._inner = httpx.HTTPTransport(verify=certificates())
         self._said = threading.local()
 
     @property

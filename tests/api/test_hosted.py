@@ -92,7 +92,7 @@ SEEDS = {name: number for number, name in enumerate(CASES, start=1001)}
 @pytest.fixture(scope="module")
 def studio(tmp_path_factory) -> Iterator[Studio]:
     workspace = tmp_path_factory.mktemp("hosted") / "workspace"
-    settings = {"replicate_api_token": TOKEN, "max_concurrent_jobs": 40}
+    settings = {"replicate_api_token": TOKEN, "max_concurrent_jobs": 16}
     with FakeReplicate() as fake, started(workspace, replicate_base_url=fake.url, **settings) as server:
         yield Studio(server, fake)
 

@@ -108,18 +108,23 @@ def test_the_pages_load_everything_from_here(server, page):
         assert server.get(address).status_code == 200, address
 
 
-def test_the_answers_are_as_described(tmp_path):
-    with started(tmp_path / "workspace", **contract.SETTINGS) as running:
-        findings = contract.fuzz(running, CASES, seed=1, most_s=60)
+@pytest.fixture(scope="module")
+def fuzzed(tmp_path_factory):
+    """A server for requests that are made up."""
+    with started(tmp_path_factory.mktemp("fuzzed") / "workspace", **contract.SETTINGS) as running:
+        yield running
+
+
+def test_the_answers_are_as_described(fuzzed):
+    findings = contract.fuzz(fuzzed, CASES, seed=1, most_s=60)
     assert not findings.failures, findings
     assert findings.cases >= CASES and len(findings.statuses) > 3
 
 
-def test_a_description_that_is_not_true_is_noticed(tmp_path, description):
+def test_a_description_that_is_not_true_is_noticed(fuzzed, description):
     untrue = description | {"paths": {"/api/v1/queue": description["paths"]["/api/v1/queue"]}}
     answer = dict(description["components"]["schemas"]["QueueAnswer"])
     answer["properties"] = answer["properties"] | {"paused": {"type": "string"}}
     untrue["components"] = {"schemas": description["components"]["schemas"] | {"QueueAnswer": answer}}
-    with started(tmp_path / "workspace", **contract.SETTINGS) as running:
-        findings = contract.fuzz(running, 5, seed=1, description=untrue, most_s=60)
+    findings = contract.fuzz(fuzzed, 5, seed=1, description=untrue, most_s=60)
     assert [what[0] for what in findings.failures] == ["response_schema_conformance"]

@@ -53,7 +53,7 @@ class World:
         self._lock = threading.Lock()
 
     def client(self) -> httpx.Client:
-        return httpx.Client(base_url=self.url, timeout=ANSWER_S, trust_env=False)
+        return httpx.Client(base_url=self.url, timeout=ANSWER_S, trust_env=False, verify=False)
 
     def call(
         self, client: httpx.Client, method: str, path: str, expected: Collection[int], **options: Any

@@ -127,11 +127,12 @@ class World:
         assert claim.option in step.options
         assert own is None or own.mode == claim.option.mode, "loaded twice"
         self._fits_now(claim.option, own)
-        able = [each for each in queue if self.able(each)]
-        if step is not able[0]:
-            self._may_pass(able[:able.index(step)], step, queue)
+        assert self.able(step)
+        before = [each for each in queue[:queue.index(step)] if self.able(each)]
+        if before:
+            self._may_pass(before, step, queue)
         took = self.chance.randint(1, 120)
-        self._count_time(able[0], step, took)
+        self._count_time(before[0] if before else step, step, took)
         self.passed = passed_after(self.passed, queue, claim.step_id, self.now, claim.short)
         self._render(step, claim.option, took)
 
@@ -200,8 +201,8 @@ class World:
     def able(self, step):
         """Whether the step could be brought forward now, with everything idle evicted."""
         own = self.loaded.get(step.model_id)
-        others = sum(each.resident_bytes for each in self.loaded.values() if not each.busy and each is not own)
-        there = self.free - self.reserve + others + (own.resident_bytes if own else 0)
+        stays = sum(each.resident_bytes for each in self.loaded.values() if each.busy and each is not own)
+        there = self.total - self.others - self.reserve - stays
         return any(
             not option.peak_bytes or (self.known and option.peak_bytes <= there) for option in step.options
             if not (own and own.busy and own.mode != option.mode)

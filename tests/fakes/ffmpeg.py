@@ -2,13 +2,13 @@
 
 A test makes one in a folder of its own and points IMAGEIO_FFMPEG_EXE at it. What it does next stands in that folder's
 ``plan.json``, which is read anew by every run, so that it can change while a server runs. Every run is written down
-in ``runs.jsonl``. Run as a script, this file is the wrapper itself; it uses the standard library only.
+in ``runs.jsonl``. Run as a script, this file is the wrapper itself; it uses the standard library only, and little of
+it, since most runs hand over to the real one at once.
 """
 
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -139,7 +139,7 @@ class Wrapper:
 
     def cut(self) -> None:
         """Does all, then takes the last bytes off the file, and says that all is well."""
-        code = subprocess.run([self.plan["real"], *self.arguments]).returncode
+        code = self._start(fed=False).wait()
         with self._output().open("rb+") as file:
             file.truncate(file.seek(0, 2) - self.plan["frame"])
         sys.exit(code)
@@ -185,8 +185,12 @@ class Wrapper:
         pixel_format = self.arguments[self.arguments.index("-pixel_format") + 1]
         return width * height * 3 // (2 if pixel_format == "yuv420p" else 1)
 
-    def _start(self) -> subprocess.Popen:
-        return subprocess.Popen([self.plan["real"], *self.arguments], stdin=subprocess.PIPE)
+    def _start(self, *, fed: bool = True):
+        """The real one; *fed* by this process, or with its own input."""
+        import subprocess
+
+        command = [self.plan["real"], *self.arguments]
+        return subprocess.Popen(command, stdin=subprocess.PIPE if fed else None)
 
     def _take(self, frames: int) -> bytes:
         return b"".join(self._exactly(self._frame_bytes()) for _ in range(frames))
@@ -197,7 +201,7 @@ class Wrapper:
             data += more
         return bytes(data)
 
-    def _pass(self, real: subprocess.Popen, frames: int) -> None:
+    def _pass(self, real, frames: int) -> None:
         if self.kind == "encode":
             real.stdin.write(self._take(frames))
             real.stdin.flush()

@@ -172,7 +172,7 @@ class _Answering(BaseHTTPRequestHandler):
     def _wait_until_read(self) -> None:
         """So that what was served is what the client took, and not what the kernel still holds for it."""
         while _unread(self.client_address[1], self.connection.getsockname()[1]):
-            time.sleep(0.0005)
+            time.sleep(0.002)
 
 
 class _Handler(_Answering):

@@ -30,6 +30,14 @@ _JOB_OF = sa.select(jobs.c.status, jobs.c.rank, jobs.c.progress, jobs.c.cancel_r
     jobs.c.id == sa.bindparam("of_job")
 )
 
+_NEXT = (
+    steps.select()
+    .where(
+        steps.c.lane == sa.bindparam("of_lane"), steps.c.status == StepStatus.READY,
+        steps.c.not_before <= sa.bindparam("now"),
+    )
+    .order_by(steps.c.rank, steps.c.id).limit(1)
+)
 _READY = (
     sa.select(steps, jobs.c.priority).join(jobs, jobs.c.id == steps.c.job_id)
     .where(
@@ -91,11 +99,7 @@ def release(tx: Tx, job_id: str) -> None:
 
 def claim(tx: Tx, lane: Lane) -> Step | None:
     """The lane's next ready step, now running and with its attempt counted; None where there is none."""
-    row = tx.conn.execute(
-        steps.select()
-        .where(steps.c.lane == lane, steps.c.status == StepStatus.READY, steps.c.not_before <= tx.now)
-        .order_by(steps.c.rank, steps.c.id).limit(1)
-    ).first()
+    row = tx.conn.execute(_NEXT, {"of_lane": lane, "now": tx.now}).first()
     return None if row is None else _claimed(tx, row)
 
 
