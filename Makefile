@@ -6,6 +6,9 @@ BIN := $(VENV)/bin
 # Where there is an NVIDIA driver, local models can run: install what they need, too.
 EXTRAS := $(if $(wildcard /proc/driver/nvidia/version /dev/dxg),[local])
 
+# Tests start the server 200 times: compiled once, even where the environment keeps Python from writing that down.
+CACHED := PYTHONDONTWRITEBYTECODE=
+
 .DEFAULT_GOAL := help
 .PHONY: help install run weights test test-page browser lint chaos fuzz bench clean
 
@@ -21,10 +24,10 @@ weights: $(VENV)/.base  ## fetch a model's weights; MODEL=svd-xt, several names,
 	$(BIN)/python scripts/download_weights.py $(MODEL) $(ARGS)
 
 test: $(VENV)/.dev browser  ## run the tests; WORKERS=2
-	$(BIN)/python -m pytest -n $(or $(WORKERS),2) --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(CACHED) $(BIN)/python -m pytest -n $(or $(WORKERS),2) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-page: $(VENV)/.dev browser  ## run the studio page's tests, in Chromium
-	$(BIN)/python -m pytest tests/page $(ARGS)
+	$(CACHED) $(BIN)/python -m pytest tests/page $(ARGS)
 
 browser:  ## install Chromium for the page's tests, where it is missing
 	@command -v chromium >/dev/null || scripts/install_chromium.sh

@@ -80,7 +80,9 @@ class Trials:
 
     def planned(self, model: str, *seeds: int, **job: Any) -> str:
         """The same; its steps for the GPU are there."""
-        job_id = self.submit(model, *seeds, **job)
+        return self.once_planned(self.submit(model, *seeds, **job))
+
+    def once_planned(self, job_id: str) -> str:
         until(lambda: self.job(job_id)["storyboard"], f"the storyboard of {job_id}")
         return job_id
 
