@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -144,6 +144,22 @@ def started(workspace: Path, **settings: Any) -> Iterator[Server]:
         yield server.wait_until_ready()
     finally:
         server.kill()
+
+
+@contextmanager
+def holding(server: Server) -> Iterator[Callable[..., str]]:
+    """Submits jobs whose renders wait until the end of the block, where they are deleted."""
+    ids: list[str] = []
+
+    def submit(**job: Any) -> str:
+        ids.append(server.submit(parameters={"wait_at_step": 2}, **job))
+        return ids[-1]
+
+    try:
+        yield submit
+    finally:
+        for job_id in ids:
+            server.client.delete(f"/api/v1/jobs/{job_id}")
 
 
 def _environment(workspace: Path, port: int, settings: dict[str, Any]) -> dict[str, str]:

@@ -1,10 +1,10 @@
 """A started server that the tests of the API share, and small helpers."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.server import Server, started
+from tests.server import Server, holding, started
 
 
 @pytest.fixture(scope="session")
@@ -22,14 +22,7 @@ def finished(server) -> dict:
 
 
 @pytest.fixture
-def held(server):
+def held(server) -> Iterator[Callable[..., str]]:
     """Submit a job whose render waits until the test ends."""
-    ids = []
-
-    def submit(**job) -> str:
-        ids.append(server.submit(parameters={"wait_at_step": 2}, **job))
-        return ids[-1]
-
-    yield submit
-    for job_id in ids:
-        server.client.delete(f"/api/v1/jobs/{job_id}")
+    with holding(server) as submit:
+        yield submit

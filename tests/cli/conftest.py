@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.cli.terminal import Terminal
-from tests.server import ROOT, Server, started
+from tests.server import ROOT, Server, holding, started
 from vidgen.cli import main
 
 SMALL = ("-m", "stub:animatic", "--width", "64", "--height", "64", "--frames", "5")
@@ -66,17 +66,10 @@ def video(server, finished, tmp_path) -> Path:
 
 
 @pytest.fixture
-def held(server):
+def held(server) -> Iterator[Callable[..., str]]:
     """Submit a job whose render waits until the test ends."""
-    ids = []
-
-    def submit(**job) -> str:
-        ids.append(server.submit(parameters={"wait_at_step": 2}, **job))
-        return ids[-1]
-
-    yield submit
-    for job_id in ids:
-        server.client.delete(f"/api/v1/jobs/{job_id}")
+    with holding(server) as submit:
+        yield submit
 
 
 @pytest.fixture
