@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # Where there is an NVIDIA driver, local models can run: install what they need, too.
 EXTRAS := $(if $(wildcard /proc/driver/nvidia/version /dev/dxg),[local])
 
-# Tests start the server 200 times: compiled once, even where the environment keeps Python from writing that down.
+# Servers that start again and again are compiled once, even where the environment keeps Python from writing that down.
 CACHED := PYTHONDONTWRITEBYTECODE=
 
 .DEFAULT_GOAL := help
@@ -23,8 +23,8 @@ run: $(VENV)/.base  ## install what is missing and start the server
 weights: $(VENV)/.base  ## fetch a model's weights; MODEL=svd-xt, several names, or ARGS=--list
 	$(BIN)/python scripts/download_weights.py $(MODEL) $(ARGS)
 
-test: $(VENV)/.dev browser  ## run the tests; WORKERS=2
-	$(CACHED) $(BIN)/python -m pytest -n $(or $(WORKERS),2) --dist loadfile --no-loadscope-reorder $(ARGS)
+test: $(VENV)/.dev browser  ## run the tests; WORKERS=3
+	$(CACHED) $(BIN)/python -m pytest -n $(or $(WORKERS),3) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-page: $(VENV)/.dev browser  ## run the studio page's tests, in Chromium
 	$(CACHED) $(BIN)/python -m pytest tests/page $(ARGS)
@@ -43,7 +43,7 @@ fuzz: $(VENV)/.dev  ## hostile requests and images; CASES=2000 FILES=20000
 	$(BIN)/python -m tests.fuzz.images --files $(or $(FILES),20000)
 
 bench: $(VENV)/.dev browser  ## measure, and print the table of BENCHMARKS.md
-	$(BIN)/python scripts/bench.py $(ARGS)
+	$(CACHED) $(BIN)/python scripts/bench.py $(ARGS)
 
 clean:  ## remove the environment and caches; the workspace stays
 	rm -rf $(VENV) *.egg-info .pytest_cache .ruff_cache .hypothesis
@@ -60,5 +60,5 @@ $(VENV)/.base: pyproject.toml | $(VENV)/bin/python
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
-	$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[dev,local]'
+	$(BIN)/python -m pip install -q --disable-pip-version-check --no-compile -e '.[dev,local]'  # what is used will be
 	@touch $@ $(VENV)/.base
