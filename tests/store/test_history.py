@@ -60,12 +60,16 @@ def test_the_work_ahead_is_that_of_the_same_lane_and_a_better_rank(db, begin):
     assert db.read(lambda conn: backlog.place(conn, mine.rank)) == mine.position == 4
 
 
+def plan(db, statement, *bound) -> list[str]:
+    """How SQLite goes about it; *bound* may be more values than it takes."""
+    text = str(statement.compile(dialect=db._write_engine.dialect, compile_kwargs={"render_postcompile": True}))
+    asked = f"EXPLAIN QUERY PLAN {text}", bound[:text.count("?")]
+    return [row[3] for row in db.read(lambda conn: conn.exec_driver_sql(*asked).all())]
+
+
 @pytest.mark.parametrize("statement", [backlog._AHEAD, backlog._BACKLOG, backlog._BEFORE])
 def test_what_waits_is_added_up_from_the_index_alone(db, statement):
-    text = str(statement.compile(dialect=db._write_engine.dialect, compile_kwargs={"render_postcompile": True}))
-    bound = ("queued", 1.0, "gpu")[:text.count("?")]
-    plan = db.read(lambda conn: conn.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}", bound).all())
-    assert all("COVERING INDEX jobs_by_rank" in row[3] for row in plan), plan
+    assert all("COVERING INDEX jobs_by_rank" in line for line in plan(db, statement, "queued", 1.0, "gpu"))
 
 
 def test_what_was_posted_before_a_model_was_known_is_found_and_forecast(db, begin):
@@ -96,3 +100,8 @@ def test_only_a_higher_priority_goes_above_all_that_are_processing(db, begin):
     db.write(lambda tx: lifecycle.admit(tx, higher))
     assert db.read(jobs.above_all_processing) is None
     assert db.read(lambda conn: jobs.get(conn, same)).position == 1
+
+
+def test_it_is_found_without_reading_the_queue(db):
+    first, *_ = plan(db, jobs._ABOVE_ALL_PROCESSING, "queued", "processing", 1, 0)
+    assert "jobs_by_priority (status=? AND priority>?)" in first

@@ -29,6 +29,15 @@ _BY_ID = jobs.select().where(_ID)
 _UPDATE = jobs.update().where(_ID)
 _INSERT = jobs.insert()
 _COUNT = sa.select(sa.func.count()).select_from(jobs).where(jobs.c.status == sa.bindparam("of_status"))
+_FIRST_QUEUED = (
+    sa.select(jobs.c.id, jobs.c.model_id, jobs.c.keyframe_model_id, jobs.c.priority, jobs.c.rank)
+    .where(jobs.c.status == JobStatus.QUEUED).order_by(jobs.c.rank, jobs.c.seq).limit(sa.bindparam("limit"))
+)
+_HIGHEST = sa.select(sa.func.max(jobs.c.priority)).where(jobs.c.status == JobStatus.PROCESSING).scalar_subquery()
+_ABOVE_ALL_PROCESSING = (
+    sa.select(jobs.c.id).where(jobs.c.status == JobStatus.QUEUED, jobs.c.priority > _HIGHEST)
+    .order_by(jobs.c.rank, jobs.c.seq).limit(1)
+)
 _RANK = sa.bindparam("rank")
 _QUEUED = sa.select(sa.func.count()).where(jobs.c.status == JobStatus.QUEUED)
 _BELOW = sa.select(                         # two counts of one column: comparing pairs takes SQLite twice as long
@@ -164,20 +173,13 @@ def cancelling(conn: sa.Connection) -> list[str]:
 
 def first_queued(conn: sa.Connection, limit: int) -> list[Standing]:
     """The queued jobs whose turn is next, in order."""
-    rows = conn.execute(
-        sa.select(jobs.c.id, jobs.c.model_id, jobs.c.keyframe_model_id, jobs.c.priority, jobs.c.rank)
-        .where(jobs.c.status == JobStatus.QUEUED).order_by(jobs.c.rank, jobs.c.seq).limit(limit)
-    )
+    rows = conn.execute(_FIRST_QUEUED, {"limit": limit})
     return [Standing(row.id, row.keyframe_model_id or row.model_id, row.priority, row.rank) for row in rows]
 
 
 def above_all_processing(conn: sa.Connection) -> str | None:
     """The id of the next queued job, if its priority is higher than that of every job that is processing."""
-    highest = sa.select(sa.func.max(jobs.c.priority)).where(jobs.c.status == JobStatus.PROCESSING).scalar_subquery()
-    return conn.scalar(
-        sa.select(jobs.c.id).where(jobs.c.status == JobStatus.QUEUED, jobs.c.priority > highest)
-        .order_by(jobs.c.rank, jobs.c.seq).limit(1)
-    )
+    return conn.scalar(_ABOVE_ALL_PROCESSING)
 
 
 def move(tx: Tx, job_id: str, status: JobStatus, **values: Any) -> None:

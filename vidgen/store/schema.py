@@ -42,6 +42,7 @@ jobs = sa.Table(
     sa.Column("reused", sa.JSON),                           # the shots that earlier versions made, by the kind of step
     sa.Index("jobs_by_rank", "status", "rank", "seq", "lane", "forecast_s"),
     sa.Index("jobs_by_status", "status", "seq"),
+    sa.Index("jobs_by_priority", "status", "priority"),     # or each look for what is more urgent reads the whole queue
     sa.Index("jobs_by_model", "model_id", "seq"),
     sa.Index("jobs_by_root", "root_id", "seq"),
     sqlite_autoincrement=True,
